@@ -1,0 +1,89 @@
+"""`Kind`: everything that is particular to one built-in kind, as pure functions. One file a kind holds one of these.
+
+Each function is upstream's counterpart for the kind: SetDefaults_*, Strategy.PrepareForCreate and its siblings, Validate*,
+the print handler and GetAttrs. All take objects of the version that is stored; `default` and the conversions work on the
+version that was sent. Whatever may change an object says so; nothing else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pilothouse.api.field import ErrorList
+from pilothouse.api.objects import Obj
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+def _no_errors(*_: Any) -> ErrorList:
+    return []
+
+
+def _no_warnings(*_: Any) -> list[str]:
+    return []
+
+
+def no_fields(_: Obj) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    default: Callable[[Obj], None] = _nothing
+    """(obj): changes obj: fills in what was left out."""
+
+    prepare_create: Callable[[Obj], None] = _nothing
+    """(obj): changes obj: drops what a creator may not set (status), sets `metadata.generation`."""
+
+    prepare_update: Callable[[Obj, Obj], None] = _nothing
+    """(new, old): changes new: keeps old's status, raises `metadata.generation` where the spec changed."""
+
+    prepare_status: Callable[[Obj, Obj], None] | None = None
+    """(new, old): changes new, an update of the status subresource: keeps all of old but status (and upstream's exceptions).
+    None: the generic rule, which keeps old's spec and metadata but for managedFields (see upstream's strategy of the kind)."""
+
+    validate: Callable[[Obj], ErrorList] = _no_errors
+    """(obj): of an object to create. Metadata's own generic checks are not its business, the name's form is: see `name`."""
+
+    validate_update: Callable[[Obj, Obj], ErrorList] = _no_errors
+    """(new, old): both the rules of `validate` that hold on update and those of transition."""
+
+    validate_status: Callable[[Obj, Obj], ErrorList] = _no_errors
+    """(new, old): of an update of the status subresource."""
+
+    name: Callable[[str, bool], list[str]] | None = None
+    """(name, is_prefix): what is wrong with a name, as details of `metadata.name: Invalid value`. None: DNS-1123 subdomain."""
+
+    warnings: Callable[[Obj, Obj | None], list[str]] = _no_warnings
+    """(new, old or None): texts for the Warning header."""
+
+    row: Callable[[Obj, float], list[Any]] | None = None
+    """(obj, now_s): the cells of the kind's table in the order of facts/columns.json. None: name and age."""
+
+    fields: Callable[[Obj], dict[str, str]] = no_fields
+    """(obj): values of the kind's own selectable fields; `metadata.name` and `metadata.namespace` every kind has."""
+
+    field_names: frozenset[str] = frozenset()
+    """The names of these fields: a selector of any other is refused."""
+
+    decode: Mapping[str, Callable[[Obj], Obj]] = field(default_factory=dict)
+    """version → converts an object of that version to the stored one (only for groups of several versions)."""
+
+    encode: Mapping[str, Callable[[Obj], Obj]] = field(default_factory=dict)
+    """version → converts a stored object to that version; must not change its argument."""
+
+    create_on_update: bool = False
+    """PUT and PATCH apply of an absent object create it without a strategy's leave (upstream's AllowCreateOnUpdate)."""
+
+    unconditional_update: bool = True
+    """An update without a resource version is accepted (upstream's AllowUnconditionalUpdate)."""
+
+    grace_period_s: Callable[[Obj, int | None], int] | None = None
+    """(obj, wanted or None): seconds of graceful deletion; only pods have one."""
+
+    reset_fields: frozenset[str] = frozenset({"status"})
+    """Dotted paths that the main resource ignores, so that field managers do not come to own them (GetResetFields)."""

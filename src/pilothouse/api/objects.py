@@ -1,0 +1,46 @@
+"""Objects are plain JSON-shaped dicts, read-only once stored and shared by everyone: whoever changes one copies it first."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias, cast
+
+Obj: TypeAlias = dict[str, Any]
+
+
+def copy(value: Any) -> Any:
+    """A deep copy of a JSON-shaped value; several times as fast as `copy.deepcopy`."""
+    if isinstance(value, dict):
+        return {k: copy(v) if isinstance(v, (dict, list)) else v for k, v in value.items()}
+    if isinstance(value, list):
+        return [copy(v) if isinstance(v, (dict, list)) else v for v in value]
+    return value
+
+
+def get(obj: Any, *path: str, default: Any = None) -> Any:
+    """The value at `path` of nested dicts, or `default` where a step is absent, null or no dict."""
+    for step in path:
+        if not isinstance(obj, dict):
+            return default
+        obj = obj.get(step)
+        if obj is None:
+            return default
+    return obj
+
+
+def meta(obj: Obj) -> Obj:
+    """The object's metadata (an empty dict, not attached, where it has none)."""
+    return cast(Obj, obj.get("metadata") or {})
+
+
+def key_of(obj: Obj) -> str:
+    """`namespace/name`, or `name` for an object of no namespace: the key of caches and work queues."""
+    m = meta(obj)
+    return f"{m['namespace']}/{m['name']}" if m.get("namespace") else str(m.get("name", ""))
+
+
+def controller_of(obj: Obj) -> Obj | None:
+    """The owner reference with `controller: true`, or None."""
+    for ref in meta(obj).get("ownerReferences") or ():
+        if ref.get("controller"):
+            return cast(Obj, ref)
+    return None

@@ -1,0 +1,1 @@
+"""The API server: the only thing that touches the store."""

@@ -1,0 +1,1 @@
+"""The cluster's state: a durable MVCC key-value store with etcd's semantics."""

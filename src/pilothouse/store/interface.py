@@ -1,0 +1,232 @@
+"""`Store`: the one interface to the cluster's state, with etcd's semantics. The embedded engine and the client of an
+external etcd cluster implement it; the API server and the gRPC front use nothing else.
+
+Keys and values are bytes. Revisions are etcd's: one counter for the whole store, raised by one for each transaction that
+writes. Source of the semantics: etcd's API documentation, "KV API guarantees" and `rpc.proto`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+
+class KeyValue(NamedTuple):
+    key: bytes
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+    lease: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Reads [key, range_end): an empty range_end is the key alone, b"\\0" all keys from `key` on.
+    revision 0 reads the newest state; limit 0 sets no limit. Sorted by key, ascending, unless told otherwise."""
+
+    key: bytes
+    range_end: bytes = b""
+    limit: int = 0
+    revision: int = 0
+    keys_only: bool = False
+    count_only: bool = False
+    sort_target: Literal["key", "version", "create", "mod", "value"] = "key"
+    descending: bool = False
+    min_mod_revision: int = 0
+    max_mod_revision: int = 0
+    min_create_revision: int = 0
+    max_create_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    key: bytes
+    value: bytes
+    lease: int = 0
+    prev_kv: bool = False
+    ignore_value: bool = False
+    ignore_lease: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    key: bytes
+    range_end: bytes = b""
+    prev_kv: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """`target` of each key in [key, range_end) against `value`: bytes for "value", an int for the rest.
+    A key that is absent has version, revisions and lease 0, and no value: any compare of a value fails."""
+
+    key: bytes
+    target: Literal["version", "create", "mod", "value", "lease"]
+    op: Literal["=", "!=", ">", "<"]
+    value: int | bytes
+    range_end: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Txn:
+    compare: Sequence[Compare] = ()
+    success: Sequence[Op] = ()
+    failure: Sequence[Op] = ()
+
+
+Op: TypeAlias = Range | Put | Delete | Txn
+
+
+@dataclass(slots=True)
+class RangeResult:
+    kvs: list[KeyValue]
+    count: int  # of all keys in the range, whatever the limit
+    more: bool
+    revision: int
+
+
+@dataclass(slots=True)
+class PutResult:
+    revision: int
+    prev_kv: KeyValue | None = None
+
+
+@dataclass(slots=True)
+class DeleteResult:
+    revision: int
+    deleted: int
+    prev_kvs: list[KeyValue] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class TxnResult:
+    succeeded: bool
+    responses: list[OpResult]
+    revision: int
+
+
+OpResult: TypeAlias = RangeResult | PutResult | DeleteResult | TxnResult
+
+
+class Event(NamedTuple):
+    """kv.value is empty and kv.mod_revision the deletion's where `type` is DELETE; `prev_kv` only where asked for."""
+
+    type: Literal["PUT", "DELETE"]
+    kv: KeyValue
+    prev_kv: KeyValue | None = None
+
+
+class WatchBatch(NamedTuple):
+    """Events in order of revision, those of one revision never split; none in a progress notification, which says that
+    everything up to `revision` was delivered."""
+
+    events: list[Event]
+    revision: int
+
+
+class Watch(Protocol):
+    """`async for batch in watch`. Ends when cancelled; raises Compacted, or Overrun where the reader was too slow."""
+
+    def __aiter__(self) -> AsyncIterator[WatchBatch]: ...
+
+    def request_progress(self) -> None:
+        """Asks for a batch without events once the watch has caught up with the present revision."""
+        ...
+
+    async def cancel(self) -> None: ...
+
+
+class StoreError(Exception):
+    """Base of the store's errors; str() is etcd's message."""
+
+
+class Compacted(StoreError):
+    """The revision asked for was compacted away. `revision`: the oldest that can be read."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__("etcdserver: mvcc: required revision has been compacted")
+        self.revision = revision
+
+
+class FutureRevision(StoreError):
+    def __init__(self) -> None:
+        super().__init__("etcdserver: mvcc: required revision is a future revision")
+
+
+class Overrun(StoreError):
+    """A watcher did not read while its backlog grew past the limit, and was cut off."""
+
+
+class LeaseNotFound(StoreError):
+    def __init__(self) -> None:
+        super().__init__("etcdserver: requested lease not found")
+
+
+class LeaseExists(StoreError):
+    def __init__(self) -> None:
+        super().__init__("etcdserver: lease already exists")
+
+
+class NoSpace(StoreError):
+    def __init__(self) -> None:
+        super().__init__("etcdserver: mvcc: database space exceeded")
+
+
+class InvalidRequest(StoreError):
+    """A request that breaks etcd's rules: too many operations, an empty key, a key put twice in one transaction."""
+
+
+class Unavailable(StoreError):
+    """The store cannot answer now: closed, a disk error, no quorum. An unanswered write may or may not have happened."""
+
+
+class Corrupt(StoreError):
+    """The data on disk cannot be trusted; the message says where it is and how to restore a snapshot."""
+
+
+class InUse(StoreError):
+    """Another process has the data directory open."""
+
+
+class Store(Protocol):
+    """Every write returns only when it is durable. All calls raise the StoreErrors above."""
+
+    async def range(self, request: Range) -> RangeResult: ...
+
+    async def put(self, request: Put) -> PutResult: ...
+
+    async def delete(self, request: Delete) -> DeleteResult: ...
+
+    async def txn(self, request: Txn) -> TxnResult: ...
+
+    def watch(self, key: bytes, range_end: bytes = b"", *, start_revision: int = 0, prev_kv: bool = False) -> Watch:
+        """Events of [key, range_end) from start_revision on (0: after the present revision)."""
+        ...
+
+    async def compact(self, revision: int) -> None: ...
+
+    async def lease_grant(self, ttl_s: int, lease: int = 0) -> int:
+        """Returns the lease's id: the one given, or a fresh one."""
+        ...
+
+    async def lease_keep_alive(self, lease: int) -> int:
+        """Returns its time to live, seconds."""
+        ...
+
+    async def lease_revoke(self, lease: int) -> None: ...
+
+    async def revision(self) -> int:
+        """The present revision."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """The range_end that makes [prefix, range_end) all keys with that prefix."""
+    for i in range(len(prefix) - 1, -1, -1):
+        if prefix[i] < 0xFF:
+            return prefix[:i] + bytes([prefix[i] + 1])
+    return b"\0"
