@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
-from pilothouse.api.exchange import Request, UserInfo
+from pilothouse.api.exchange import Request, Response, UserInfo
+from pilothouse.api.field import ErrorList
 from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK, GVR
+from pilothouse.apiserver.config import Config
+from pilothouse.apiserver.requestinfo import RequestInfo
+from pilothouse.clock import Clock
+from pilothouse.store.interface import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class AdmissionRequest:
     dry_run: bool
     user: UserInfo
     warnings: list[str] = field(default_factory=list)
+    subresource_kind: GVK | None = None  # of obj, where it is not gvk (scale, binding, eviction, token)
 
 
 class AdmissionPlugin(Protocol):
@@ -100,6 +106,103 @@ class Admission(Protocol):
     async def mutate(self, request: AdmissionRequest) -> None: ...
 
     async def validate(self, request: AdmissionRequest) -> None: ...
+
+
+class Reservation(Protocol):
+    """What an allocator set aside for a write that is under way."""
+
+    async def commit(self) -> None:
+        """The write is in the store."""
+        ...
+
+    async def revert(self) -> None:
+        """The write failed, or was a dry run."""
+        ...
+
+
+class Allocator(Protocol):
+    """Hands out what objects of one resource need (addresses, ports). `apiserver.allocators.build(config, objects, store,
+    clock)` returns them as a dict from (group, resource)."""
+
+    async def begin(self, new: Obj, old: Obj | None, dry_run: bool) -> Reservation | None:
+        """Before the strategy and validation (upstream's BeginCreate and BeginUpdate): fills in new. Raises StatusError."""
+        ...
+
+    async def release(self, obj: Obj) -> None:
+        """obj was removed from the store (upstream's AfterDelete)."""
+        ...
+
+
+class EndpointContext(Protocol):
+    """What an endpoint with a behaviour of its own may use of the server."""
+
+    config: Config
+    clock: Clock
+    store: Store
+    objects: Objects
+    authorizer: Authorizer
+    authenticator: Authenticator
+
+    async def decode(self, info: RequestInfo, request: Request, gvk: GVK) -> Obj:
+        """The body as an object of that built-in kind, defaulted and the caller's own to change. Raises upstream's errors
+        for a body that is not one, and adds the warnings of unknown fields."""
+        ...
+
+    async def admit(self, request: AdmissionRequest) -> None:
+        """Mutating, then validating admission."""
+        ...
+
+    async def change(
+        self, group: str, resource: str, namespace: str, name: str, change: Callable[[Obj], Obj | None], *,
+        dry_run: bool = False,
+    ) -> Obj:  # fmt: skip
+        """Upstream's GuaranteedUpdate: `change` gets a copy of the present object and returns the new one (None: leave it),
+        or raises StatusError; it is called again where another write came between. No admission, no validation."""
+        ...
+
+    async def delete(
+        self, group: str, resource: str, namespace: str, name: str, options: Obj, user: UserInfo
+    ) -> Obj:
+        """As a DELETE of the object with those DeleteOptions, admission included. The object, or a Status."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Adds a Warning header to the answer."""
+        ...
+
+
+# One endpoint, a coroutine function of (context, info, request). `request.user` is who asks, and may do it. It answers with
+# an object (201 to a POST, 200 otherwise; kind and apiVersion are in it), or with a Response of its own. Its place is one
+# line of `apiserver.endpoints.ENDPOINTS`.
+Endpoint: TypeAlias = Callable[[EndpointContext, RequestInfo, Request], Awaitable[Obj | Response]]
+
+
+def _no_errors(*_: Obj) -> ErrorList:
+    return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubresourceStrategy:
+    """A subresource that is read, updated and patched as its object is (status, scale, approval, resize …): what differs.
+    Its place is one line of `apiserver.endpoints.STRATEGIES`. Works on objects of the version in memory."""
+
+    prepare: Callable[[Obj, Obj], None]
+    """(new, old): changes new: keeps all of old but what this subresource may change."""
+
+    validate: Callable[[Obj, Obj], ErrorList] = _no_errors
+    """(new, old)"""
+
+    read: Callable[[Obj], Obj] | None = None
+    """(obj): what a GET shows, where that is of another kind (Scale). Raises StatusError."""
+
+    write: Callable[[Obj, Obj], None] | None = None
+    """(obj, sent): puts what was sent, of the other kind, into obj."""
+
+    reset_fields: frozenset[str] = frozenset()
+    """Dotted paths that this subresource ignores, so that field managers do not come to own them."""
+
+    kept_managed_fields: bool = False
+    """The subresource leaves managedFields as they are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,68 @@
+"""The endpoints with a behaviour of their own: one file each in this package, found through these two tables and imported
+when a request first names them.
+
+ENDPOINTS has whole endpoints (`contracts.Endpoint`): what they answer is their own business.
+STRATEGIES has subresources that are written as their object is (`contracts.SubresourceStrategy`). `status` has a general
+strategy that serves every resource with that subresource, unless a line here says otherwise.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from pilothouse.apiserver.contracts import Endpoint, SubresourceStrategy
+
+# (group, resource, subresource) → "module:function"; an empty subresource is the resource itself.
+ENDPOINTS: dict[tuple[str, str, str], str] = {
+    ("", "bindings", ""): "binding:create_binding",
+    ("", "pods", "binding"): "binding:create",
+    ("", "pods", "eviction"): "eviction:create",
+    ("", "pods", "log"): "connect:log",
+    ("", "pods", "exec"): "connect:exec_",
+    ("", "pods", "attach"): "connect:attach",
+    ("", "pods", "portforward"): "connect:portforward",
+    ("", "pods", "proxy"): "connect:proxy_pod",
+    ("", "services", "proxy"): "connect:proxy_service",
+    ("", "nodes", "proxy"): "connect:proxy_node",
+    ("", "serviceaccounts", "token"): "token:create",
+    ("", "componentstatuses", ""): "componentstatuses:read",
+    ("authentication.k8s.io", "selfsubjectreviews", ""): "reviews:self_subject",
+    ("authentication.k8s.io", "tokenreviews", ""): "reviews:token",
+    ("authorization.k8s.io", "localsubjectaccessreviews", ""): "reviews:local_subject_access",
+    ("authorization.k8s.io", "selfsubjectaccessreviews", ""): "reviews:self_subject_access",
+    ("authorization.k8s.io", "selfsubjectrulesreviews", ""): "reviews:self_subject_rules",
+    ("authorization.k8s.io", "subjectaccessreviews", ""): "reviews:subject_access",
+}
+
+# (group, resource, subresource) → "module:STRATEGY"
+STRATEGIES: dict[tuple[str, str, str], str] = {
+    ("", "namespaces", "finalize"): "finalize:STRATEGY",
+    ("", "pods", "ephemeralcontainers"): "pods:EPHEMERAL_CONTAINERS",
+    ("", "pods", "resize"): "pods:RESIZE",
+    ("", "replicationcontrollers", "scale"): "scale:REPLICATION_CONTROLLER",
+    ("apps", "deployments", "scale"): "scale:DEPLOYMENT",
+    ("apps", "replicasets", "scale"): "scale:REPLICA_SET",
+    ("apps", "statefulsets", "scale"): "scale:STATEFUL_SET",
+    ("certificates.k8s.io", "certificatesigningrequests", "approval"): "approval:STRATEGY",
+}
+
+
+def _load(place: str) -> object:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"{__name__}.{module}"), name)
+
+
+@cache
+def endpoint(group: str, resource: str, subresource: str) -> Endpoint | None:
+    place = ENDPOINTS.get((group, resource, subresource))
+    return _load(place) if place else None  # type: ignore[return-value]
+
+
+@cache
+def strategy(group: str, resource: str, subresource: str) -> SubresourceStrategy | None:
+    """A built-in subresource's strategy; None where it has only the general one."""
+    place = STRATEGIES.get((group, resource, subresource))
+    found = _load(place) if place else None
+    assert found is None or isinstance(found, SubresourceStrategy)
+    return found

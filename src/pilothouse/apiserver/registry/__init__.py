@@ -1,0 +1,1 @@
+"""What the server serves, and how it is kept: resources, their keys, their storage and their watch caches."""

@@ -1,0 +1,268 @@
+"""`Registry`: the resources that are served, built-in and custom alike. It changes at run time: a CustomResourceDefinition
+adds and removes served resources, and everything else (routing, discovery, OpenAPI) reads the registry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+from pilothouse.api import kinds, scheme
+from pilothouse.api.kinds.kind import Kind
+from pilothouse.api.objects import Obj
+from pilothouse.api.scheme import GVK, GVR, Resource
+from pilothouse.api.types import Type, type_of
+
+
+class Column(NamedTuple):
+    """One column of a resource's table."""
+
+    name: str
+    type: str
+    format: str
+    priority: int
+    description: str = ""
+
+
+# Where a resource's objects lie in the store, when not under its plural (upstream's SpecialDefaultResourcePrefixes, and the
+# two registries of other programs linked into kube-apiserver, which prefix with the group).
+_PREFIXES: dict[tuple[str, str], str] = {
+    ("", "replicationcontrollers"): "controllers",
+    ("", "endpoints"): "services/endpoints",
+    ("", "nodes"): "minions",
+    ("", "services"): "services/specs",
+    ("networking.k8s.io", "ingresses"): "ingress",
+    ("apiextensions.k8s.io", "customresourcedefinitions"): "apiextensions.k8s.io/customresourcedefinitions",
+    ("apiregistration.k8s.io", "apiservices"): "apiregistration.k8s.io/apiservices",
+}
+# The version that an object has in the store, where it is not the newest (upstream's ResourceEncodingOverrides).
+_STORED_VERSIONS: dict[tuple[str, str], str] = {
+    ("coordination.k8s.io", "leasecandidates"): "v1beta1",
+    ("certificates.k8s.io", "clustertrustbundles"): "v1beta1",
+    ("certificates.k8s.io", "podcertificaterequests"): "v1beta1",
+    ("storagemigration.k8s.io", "storageversionmigrations"): "v1beta1",
+    ("scheduling.k8s.io", "workloads"): "v1beta1",
+    ("scheduling.k8s.io", "podgroups"): "v1beta1",
+}
+# Resources that are another one's objects under a second name (upstream's cohabitating resources).
+_COHABITANTS: dict[tuple[str, str], tuple[str, str]] = {("events.k8s.io", "events"): ("", "events")}
+
+_VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
+
+
+def version_order(version: str) -> tuple[int, int, int, str]:
+    """Sorts versions newest first, as upstream does: v2, v1, v1beta2, v1alpha1, then the others by name."""
+    match = _VERSION.fullmatch(version)
+    if not match:
+        return (3, 0, 0, version)
+    rank = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return (rank, -int(match[1]), -int(match[3] or 0), version)
+
+
+@dataclass(slots=True, eq=False)
+class Stored:
+    """The objects of one resource as they lie in the store; every version of it, and every cohabitant, shares them."""
+
+    group: str
+    resource: str
+    prefix: str  # ends with a slash
+    namespaced: bool
+    gvk: GVK  # of the objects in memory
+    type: Type
+    kind: Kind
+    api_version: str  # of the values in the store
+    decoders: Mapping[str, Callable[[Obj], Obj]]  # apiVersion of a value → converts it to `gvk`
+    custom: bool = False
+
+    def key(self, namespace: str, name: str) -> str:
+        return f"{self.prefix}{namespace}/{name}" if self.namespaced else self.prefix + name
+
+    def key_of(self, obj: Obj) -> str:
+        meta = obj["metadata"]
+        return self.key(meta.get("namespace", ""), meta["name"])
+
+
+@dataclass(slots=True, eq=False)
+class ServedResource:
+    """One resource in one version, as requests name it."""
+
+    resource: Resource
+    type: Type
+    stored: Stored
+    kind: Kind  # its `default` works on this version
+    columns: tuple[Column, ...]
+    decode: Callable[[Obj], Obj] | None = None  # this version → the one in memory; may keep its argument. None: they are the same
+    encode: Callable[[Obj], Obj] | None = None  # back; must not change its argument
+    warning: str = ""  # of a deprecated version
+
+    @property
+    def gvr(self) -> GVR:
+        return self.resource.gvr
+
+    @property
+    def gvk(self) -> GVK:
+        return self.resource.gvk
+
+    def outward(self, obj: Obj) -> Obj:
+        """An object in memory as this version shows it."""
+        return obj if self.encode is None else self.encode(obj)
+
+    def inward(self, obj: Obj) -> Obj:
+        return obj if self.decode is None else self.decode(obj)
+
+
+class Registry:
+    """Served resources by group, version and name. `generation` rises with every change: what is derived is cached by it."""
+
+    def __init__(self) -> None:
+        self._served: dict[GVR, ServedResource] = {}
+        self._groups: dict[str, dict[str, dict[str, ServedResource]]] = {}
+        self._stored: dict[tuple[str, str], Stored] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self.generation = 0
+
+    def get(self, group: str, version: str, resource: str) -> ServedResource | None:
+        versions = self._groups.get(group)
+        if versions is None:
+            return None
+        resources = versions.get(version)
+        return None if resources is None else resources.get(resource)
+
+    def has_group(self, group: str) -> bool:
+        return group in self._groups
+
+    def groups(self) -> Mapping[str, Mapping[str, Mapping[str, ServedResource]]]:
+        """group → version → resource → served; versions newest first."""
+        return self._groups
+
+    def __iter__(self) -> Iterator[ServedResource]:
+        return iter(list(self._served.values()))
+
+    def any_version(self, group: str, resource: str) -> ServedResource | None:
+        """The resource in the newest version that serves it."""
+        for resources in self._groups.get(group, {}).values():
+            if resource in resources:
+                return resources[resource]
+        return None
+
+    def stored(self, group: str, resource: str) -> Stored | None:
+        found = self.any_version(group, resource)
+        return found.stored if found else None
+
+    def kind_served(self, gvk: GVK) -> ServedResource | None:
+        for served in self._groups.get(gvk.group, {}).get(gvk.version, {}).values():
+            if served.resource.kind == gvk.kind:
+                return served
+        return None
+
+    def add(self, *served: ServedResource) -> None:
+        """Adds resources, replacing those of the same names."""
+        for one in served:
+            self._served[one.gvr] = one
+        self._changed()
+
+    def remove(self, *gvrs: GVR) -> None:
+        for gvr in gvrs:
+            self._served.pop(gvr, None)
+        self._changed()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        self._listeners.append(listener)
+
+    def _changed(self) -> None:
+        groups: dict[str, dict[str, dict[str, ServedResource]]] = {}
+        for gvr in sorted(self._served, key=lambda g: (g.group, version_order(g.version), g.resource)):
+            groups.setdefault(gvr.group, {}).setdefault(gvr.version, {})[gvr.resource] = self._served[gvr]
+        self._groups = groups
+        self.generation += 1
+        for listener in self._listeners:
+            listener()
+
+
+@cache
+def _columns() -> dict[str, tuple[Column, ...]]:
+    return {
+        name: tuple(Column(row[0], row[1], row[2], row[3], row[4] if len(row) > 4 else "") for row in rows)
+        for name, rows in scheme.load_facts("columns").items()
+    }
+
+
+def columns_of(gvr: GVR) -> tuple[Column, ...]:
+    """The columns of a built-in resource's table."""
+    found = _columns().get(f"{gvr.api_version}/{gvr.resource}")
+    return found if found is not None else DEFAULT_COLUMNS
+
+
+DEFAULT_COLUMNS = (Column("Name", "string", "name", 0), Column("Created At", "date", "", 0))
+
+
+def _enabled(resource: Resource, runtime_config: Mapping[str, bool]) -> bool:
+    """Upstream's --runtime-config: the most particular setting wins."""
+    gvr = resource.gvr
+    for setting in (f"{gvr.api_version}/{gvr.resource}", gvr.api_version):
+        if setting in runtime_config:
+            return runtime_config[setting]
+    if gvr.version.find("alpha") > 0 and "api/alpha" in runtime_config:
+        return runtime_config["api/alpha"]
+    if gvr.version.find("beta") > 0 and "api/beta" in runtime_config:
+        return runtime_config["api/beta"]
+    if resource.default and gvr.version.isalnum() and "a" not in gvr.version and "api/ga" in runtime_config:
+        return runtime_config["api/ga"]
+    return runtime_config.get("api/all", resource.default)
+
+
+def _with_api_version(api_version: str) -> Callable[[Obj], Obj]:
+    def convert(obj: Obj) -> Obj:
+        return {**obj, "apiVersion": api_version}
+
+    return convert
+
+
+def built_in(runtime_config: Mapping[str, bool]) -> Iterator[ServedResource]:
+    """The built-in resources that `runtime_config` leaves served."""
+    every = scheme.resources()
+    newest: dict[tuple[str, str], Resource] = {}
+    for resource in sorted(every.values(), key=lambda r: version_order(r.gvr.version)):
+        newest.setdefault((resource.gvr.group, resource.gvr.resource), resource)
+    stored: dict[tuple[str, str], Stored] = {}
+    for resource in every.values():
+        if not _enabled(resource, runtime_config):
+            continue
+        gvr = resource.gvr
+        type_ = type_of(resource.gvk)
+        if type_ is None:
+            continue
+        home = _COHABITANTS.get((gvr.group, gvr.resource), (gvr.group, gvr.resource))
+        if home not in stored:
+            stored[home] = _stored(newest[home])
+        kept = stored[home]
+        kind = kinds.kind_of(gvr.group, resource.kind)
+        decode = encode = None
+        if resource.gvk != kept.gvk:
+            decode = kind.decode.get(gvr.version) or _with_api_version(kept.gvk.api_version)
+            encode = kind.encode.get(gvr.version) or _with_api_version(gvr.api_version)
+        yield ServedResource(resource, type_, kept, kind, columns_of(gvr), decode, encode)
+
+
+def _stored(resource: Resource) -> Stored:
+    gvr, gvk = resource.gvr, resource.gvk
+    type_ = type_of(gvk)
+    assert type_ is not None, f"{gvk} has no type"
+    kind = kinds.kind_of(gvr.group, resource.kind)
+    name = (gvr.group, gvr.resource)
+    version = _STORED_VERSIONS.get(name, gvr.version)
+    prefix = _PREFIXES.get(name, gvr.resource)
+    decoders = {
+        GVK(gvr.group, other, resource.kind).api_version: convert
+        for other, convert in kind.decode.items()
+        if other != gvr.version
+    }
+    return Stored(
+        gvr.group, gvr.resource, f"/registry/{prefix}/", resource.namespaced, gvk, type_, kind,
+        GVK(gvr.group, version, resource.kind).api_version, decoders,
+    )  # fmt: skip
+
+

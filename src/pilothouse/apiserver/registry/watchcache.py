@@ -1,0 +1,384 @@
+"""`WatchCache`: all objects of one resource in memory, in the store's order, and the recent events for watches to resume from.
+
+It is filled on first use. Every object is decoded once; reads, lists and all watchers share it.
+Source: upstream's k8s.io/apiserver/pkg/storage/cacher and KEP-3157 (watch list), KEP-2340 (consistent reads from cache).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from sortedcontainers import SortedDict
+
+from pilothouse.api import errors
+from pilothouse.apiserver.registry.entries import Entry, decode_value, with_revision
+from pilothouse.apiserver.registry.feed import Feed
+from pilothouse.apiserver.registry.resources import Stored
+from pilothouse.clock import Clock
+from pilothouse.store.interface import Event, KeyValue, Range, Store, prefix_end
+
+log = logging.getLogger(__name__)
+
+_PAGE_KEYS = 5000
+_HISTORY_LEAST = 1000  # events kept whatever their age
+_HISTORY_MOST = 100_000
+_HISTORY_S = 75.0  # younger ones are kept past _HISTORY_LEAST (upstream's eventFreshDuration)
+
+Change = Literal["ADDED", "MODIFIED", "DELETED"]
+Predicate = Callable[[Entry], bool]
+
+
+class CacheEvent(NamedTuple):
+    """`entry` is the object after the event; of a deletion, the last one with the deletion's revision."""
+
+    type: Change
+    entry: Entry
+    previous: Entry | None
+    revision: int
+    at_s: float  # monotonic
+
+
+class Delivery(NamedTuple):
+    """What one watcher is to see of an event."""
+
+    type: Change
+    entry: Entry
+    revision: int
+
+
+class Watcher:
+    """One watch: `take()` waits for the next deliveries. Too many waiting, and it is cut off: `take()` then gives None."""
+
+    __slots__ = ("_limit", "_predicate", "_queue", "_wake", "closed", "initial", "key")
+
+    def __init__(self, predicate: Predicate | None, limit: int) -> None:
+        self._predicate, self._limit = predicate, limit
+        self._queue: list[Delivery] = []
+        self._wake: asyncio.Future[None] | None = None
+        self.initial: Iterable[Entry] = ()
+        self.closed = False
+        self.key = ""
+
+    def offer(self, event: CacheEvent) -> None:
+        if self.closed:
+            return
+        delivery = self._seen(event)
+        if delivery is None:
+            return
+        if len(self._queue) >= self._limit:
+            self.close()
+            return
+        self._queue.append(delivery)
+        self._rouse()
+
+    def _seen(self, event: CacheEvent) -> Delivery | None:
+        """An object that comes to match is added for this watcher, one that ceases to is deleted."""
+        predicate = self._predicate
+        if predicate is None:
+            return Delivery(event.type, event.entry, event.revision)
+        now = event.type != "DELETED" and predicate(event.entry)
+        before = event.previous is not None and predicate(event.previous)
+        if now:
+            return Delivery("MODIFIED" if before else "ADDED", event.entry, event.revision)
+        if before:
+            assert event.previous is not None
+            last = event.entry if event.type == "DELETED" else event.previous.at(event.revision)
+            return Delivery("DELETED", last, event.revision)
+        return None
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def close(self) -> None:
+        self.closed = True
+        self._queue.clear()
+        self._rouse()
+
+    async def take(self) -> list[Delivery] | None:
+        """The deliveries since the last call, at least one; None at the end."""
+        while not self._queue:
+            if self.closed:
+                return None
+            self._wake = asyncio.get_running_loop().create_future()
+            try:
+                await self._wake
+            finally:
+                self._wake = None
+        out, self._queue = self._queue, []
+        return out
+
+    @property
+    def idle(self) -> bool:
+        return not self._queue and not self.closed
+
+
+class _Expected:
+    """A value that this server is writing: its event need not be decoded."""
+
+    __slots__ = ("entry", "obj", "value")
+
+    def __init__(self, value: bytes, obj: dict[str, object]) -> None:
+        self.value, self.obj = value, obj
+        self.entry: Entry | None = None
+
+
+class WatchCache:
+    def __init__(self, stored: Stored, store: Store, feed: Feed, clock: Clock) -> None:
+        self._stored, self._store, self._feed, self._clock = stored, store, feed, clock
+        self._entries: SortedDict[str, Entry] = SortedDict()
+        self._history: deque[CacheEvent] = deque()
+        self._oldest = 0  # the history holds every event after this revision
+        self._base = 0  # the revision of the state that the cache was filled with
+        self._filled = False
+        self._filling: asyncio.Task[None] | None = None
+        self._pending: list[Event] = []
+        self._watchers: dict[str, set[Watcher]] = {}  # by namespace; "" for all
+        self._single: dict[str, set[Watcher]] = {}  # of one object, by key
+        self._expected: dict[str, _Expected] = {}
+        feed.attach(stored.prefix, self)
+
+    def detach(self) -> None:
+        """The resource is served no more: its watches end."""
+        self._feed.detach(self._stored.prefix)
+        self._close_watchers()
+        if self._filling is not None:
+            self._filling.cancel()
+
+    # Filling
+
+    @property
+    def filled(self) -> bool:
+        return self._filled
+
+    async def ready(self) -> None:
+        """Returns once the cache holds the resource."""
+        while not self._filled:
+            if self._filling is None:
+                self._filling = asyncio.create_task(self._fill(), name=f"fill {self._stored.prefix}")
+            await asyncio.shield(self._filling)
+
+    async def _fill(self) -> None:
+        self._pending = []
+        try:
+            start = self._stored.prefix.encode()
+            end = prefix_end(start)
+            revision = 0
+            found: list[tuple[str, Entry]] = []
+            while True:
+                result = await self._store.range(Range(start, end, limit=_PAGE_KEYS, revision=revision))
+                revision = revision or result.revision
+                for kv in result.kvs:
+                    entry = self._decode(kv)
+                    if entry is not None:
+                        found.append((entry.key, entry))
+                if not result.more:
+                    break
+                start = result.kvs[-1].key + b"\0"
+            self._entries = SortedDict(found)
+            self._history.clear()
+            self._base = self._oldest = revision
+            self._filled = True
+            pending, self._pending = self._pending, []
+            self.apply(pending)
+        finally:
+            self._filling = None
+
+    def _decode(self, kv: KeyValue) -> Entry | None:
+        try:
+            obj = decode_value(self._stored, kv.value)
+            return Entry(kv.key.decode(), with_revision(obj, kv.mod_revision), kv.mod_revision)
+        except (ValueError, KeyError) as error:
+            log.error("the value of %r in the store cannot be read: %s", kv.key, error)
+            return None
+
+    def reset(self) -> None:
+        """Events were lost: the watches end, and the next use fills the cache again."""
+        self._filled = False
+        self._expected.clear()
+        self._close_watchers()
+
+    def _close_watchers(self) -> None:
+        for group in (self._watchers, self._single):
+            for watchers in group.values():
+                for watcher in watchers:
+                    watcher.close()
+            group.clear()
+
+    # Events
+
+    def expect(self, key: str, value: bytes, obj: dict[str, object]) -> None:
+        """This server is about to write `value`, which is `obj`. Whoever calls this gives obj away."""
+        if len(self._expected) > 1000:
+            self._expected.pop(next(iter(self._expected)))
+        self._expected[key] = _Expected(value, obj)
+
+    def written(self, key: str, value: bytes, obj: dict[str, object], revision: int) -> Entry:
+        """The entry of a value that was written, the very one that watchers get."""
+        expected = self._expected.get(key)
+        if expected is not None and expected.value is value:
+            if expected.entry is None:
+                expected.entry = Entry(key, with_revision(obj, revision), revision)
+            elif expected.entry.revision == revision:
+                self._expected.pop(key, None)
+            return expected.entry
+        current = self._entries.get(key)
+        if current is not None and current.revision == revision:
+            return current
+        return Entry(key, with_revision(obj, revision), revision)
+
+    def _taken(self, key: str, kv: KeyValue) -> Entry | None:
+        expected = self._expected.get(key)
+        if expected is None or expected.value != kv.value:
+            return self._decode(kv)
+        if expected.entry is None:
+            expected.entry = Entry(key, with_revision(expected.obj, kv.mod_revision), kv.mod_revision)
+            return expected.entry  # `written` comes for it
+        self._expected.pop(key, None)
+        if expected.entry.revision != kv.mod_revision:
+            return self._decode(kv)
+        return expected.entry
+
+    def apply(self, events: list[Event]) -> None:
+        if not self._filled:
+            if self._filling is not None:
+                self._pending.extend(events)
+            else:
+                self._expected.clear()
+            return
+        now_s = self._clock.monotonic()
+        for type_, kv, _ in events:
+            revision = kv.mod_revision
+            if revision <= self._base:
+                continue
+            key = kv.key.decode()
+            if type_ == "DELETE":
+                previous = self._entries.pop(key, None)
+                if previous is None:
+                    continue
+                event = CacheEvent("DELETED", previous.at(revision), previous, revision, now_s)
+            else:
+                entry = self._taken(key, kv)
+                if entry is None:
+                    continue
+                previous = self._entries.get(key)
+                self._entries[key] = entry
+                event = CacheEvent("MODIFIED" if previous else "ADDED", entry, previous, revision, now_s)
+            self._history.append(event)
+            self._hand_out(key, event)
+        self._trim(now_s)
+
+    def _hand_out(self, key: str, event: CacheEvent) -> None:
+        if self._single:
+            for watcher in self._single.get(key, ()):
+                watcher.offer(event)
+        if not self._watchers:
+            return
+        for watcher in self._watchers.get("", ()):
+            watcher.offer(event)
+        if self._stored.namespaced:
+            start = len(self._stored.prefix)
+            for watcher in self._watchers.get(key[start : key.find("/", start)], ()):
+                watcher.offer(event)
+
+    def _trim(self, now_s: float) -> None:
+        history = self._history
+        while len(history) > _HISTORY_LEAST and (
+            len(history) > _HISTORY_MOST or history[0].at_s < now_s - _HISTORY_S
+        ):
+            self._oldest = history.popleft().revision
+
+    # Reading. All of it is of the present state; whoever needs it fresh waits for the feed first.
+
+    @property
+    def revision(self) -> int:
+        return max(self._feed.revision, self._base)
+
+    @property
+    def changed_at(self) -> int:
+        """The state has been what it is since this revision."""
+        return self._history[-1].revision if self._history else self._base
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: str) -> Entry | None:
+        found: Entry | None = self._entries.get(key)
+        return found
+
+    def entries(self, namespace: str = "") -> Iterator[Entry]:
+        """All entries, or those of one namespace, in order of their keys. Not to be held over an await."""
+        if not namespace:
+            return iter(self._entries.values())
+        prefix = f"{self._stored.prefix}{namespace}/"
+        return (self._entries[key] for key in self._entries.irange(prefix, prefix + "\U0010ffff"))
+
+    def entries_from(self, key: str, namespace: str = "") -> Iterator[Entry]:
+        prefix = f"{self._stored.prefix}{namespace}/" if namespace else self._stored.prefix
+        return (self._entries[k] for k in self._entries.irange(max(key, prefix), prefix + "\U0010ffff"))
+
+    # Watching
+
+    def watch(
+        self, *, namespace: str = "", key: str = "", predicate: Predicate | None = None, after: int | None, limit: int
+    ) -> Watcher:
+        """A watcher of the whole resource, of one namespace or of one key. `after`: of events after that revision; None:
+        of the present objects (`initial`) and the events after them. Raises 410 where the history does not reach back."""
+        watcher = Watcher(predicate, limit)
+        if after is None:
+            if key:
+                one = self._entries.get(key)
+                entries: Iterable[Entry] = () if one is None else (one,)
+            else:
+                entries = self.entries(namespace)
+            watcher.initial = [e for e in entries if predicate is None or predicate(e)]
+        else:
+            self._replay(watcher, namespace, key, after)
+        watcher.key = key
+        if key:
+            self._single.setdefault(key, set()).add(watcher)
+        else:
+            self._watchers.setdefault(namespace, set()).add(watcher)
+        return watcher
+
+    def _replay(self, watcher: Watcher, namespace: str, key: str, after: int) -> None:
+        if after < self._oldest:
+            raise errors.gone(f"too old resource version: {after} ({self._oldest})")
+        prefix = f"{self._stored.prefix}{namespace}/" if namespace else ""
+        missed = []
+        for event in reversed(self._history):
+            if event.revision <= after:
+                break
+            if (not key or event.entry.key == key) and event.entry.key.startswith(prefix):
+                missed.append(event)
+        limit, watcher._limit = watcher._limit, len(missed) + 1
+        for event in reversed(missed):
+            watcher.offer(event)
+        watcher._limit = limit + len(missed)
+
+    def unwatch(self, watcher: Watcher, namespace: str) -> None:
+        group, name = (self._single, watcher.key) if watcher.key else (self._watchers, namespace)
+        watchers = group.get(name)
+        if watchers is not None:
+            watchers.discard(watcher)
+            if not watchers:
+                del group[name]
+
+    @property
+    def watchers(self) -> int:
+        return sum(map(len, self._watchers.values())) + sum(map(len, self._single.values()))
+
+
+async def read_live(stored: Stored, store: Store, key: str) -> Entry | None:
+    """The object at `key` from the store itself."""
+    result = await store.range(Range(key.encode()))
+    if not result.kvs:
+        return None
+    kv = result.kvs[0]
+    return Entry(key, with_revision(decode_value(stored, kv.value), kv.mod_revision), kv.mod_revision)
+
+
