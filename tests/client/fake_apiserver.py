@@ -13,7 +13,7 @@ import orjson
 
 from pilothouse.api import errors
 from pilothouse.api.errors import StatusError
-from pilothouse.api.exchange import Request, Response, WatchEvent
+from pilothouse.api.exchange import Response, WatchEvent
 from pilothouse.api.objects import copy
 from pilothouse.api.scheme import GVR, resources
 
@@ -53,7 +53,7 @@ def merge(target, patch, strategic=False, field=""):
 def json_patch(target, patch):
     target = copy(target)
     for op in patch:
-        at, *steps = op["path"].split("/")[1:], None
+        at = op["path"].split("/")[1:]
         parent = target
         for step in at[:-1]:
             parent = parent[int(step)] if isinstance(parent, list) else parent[step]

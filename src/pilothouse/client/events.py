@@ -70,11 +70,6 @@ def reference_of(obj: Obj, field_path: str = "") -> Obj:
     return {k: v for k, v in found.items() if v}
 
 
-def _event_name(name: str, now_s: float) -> str:
-    suffix = f".{int(now_s * 1e9):x}"
-    return name[: _NAME_MAX - len(suffix)] + suffix
-
-
 class _Writer:
     """The queue and the task behind a recorder."""
 
@@ -83,6 +78,13 @@ class _Writer:
         self._queue: asyncio.Queue[Obj] = asyncio.Queue(_QUEUED_MAX)
         self._tasks: list[asyncio.Task[None]] = []
         self.dropped = 0
+        self._last_ns = 0
+
+    def _name(self, about: str, now_s: float) -> str:
+        """The object's name and the time in nanoseconds, as upstream's; told apart within one tick of the clock too."""
+        self._last_ns = max(self._last_ns + 1, int(now_s * 1e9) + self._clock.random.getrandbits(16))
+        suffix = f".{self._last_ns:x}"
+        return about[: _NAME_MAX - len(suffix)] + suffix
 
     def start(self) -> None:
         """Begins to write. What is recorded before waits in the queue."""
@@ -198,7 +200,7 @@ class Recorder(_Writer):
             "kind": "Event",
             "apiVersion": "v1",
             "metadata": {
-                "name": _event_name(reference.get("name", ""), now_s),
+                "name": self._name(reference.get("name", ""), now_s),
                 "namespace": reference.get("namespace") or "default",
             },
             "involvedObject": reference,
@@ -289,7 +291,7 @@ class EventsRecorder(_Writer):
             "kind": "Event",
             "apiVersion": "events.k8s.io/v1",
             "metadata": {
-                "name": _event_name(reference.get("name", ""), now_s),
+                "name": self._name(reference.get("name", ""), now_s),
                 "namespace": reference.get("namespace") or "default",
             },
             "eventTime": format_micro_time(now_s),
