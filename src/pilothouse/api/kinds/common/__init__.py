@@ -1,0 +1,1 @@
+"""What several kinds share: selectors, conditions, ports, webhooks, declarative rules."""
