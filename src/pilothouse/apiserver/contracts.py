@@ -30,6 +30,7 @@ class Attributes:
     subresource: str = ""
     namespace: str = ""
     name: str = ""
+    field_selector: str = ""  # of list, watch and deletecollection, as it was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,10 @@ class Objects(Protocol):
 
     def list(self, group: str, resource: str, namespace: str = "") -> Iterable[Obj]:
         """All objects of the resource; of one namespace where it is given."""
+        ...
+
+    def changed_at(self, group: str, resource: str) -> int:
+        """A number that changes whenever an object of the resource does: for what is derived from them."""
         ...
 
     async def get_live(self, group: str, resource: str, namespace: str, name: str) -> Obj | None:
