@@ -178,7 +178,10 @@ class FakeServer:
                 *at[0], at[2], "the object has been modified; please apply your changes to the latest version"
             )
         if sub == "status":
+            annotations = new["metadata"].get("annotations")
             new = {**old, "status": new.get("status")}
+            if row.kind == "Deployment" and annotations:
+                new["metadata"] = {**old["metadata"], "annotations": annotations}
         else:
             if "status" in row.subresources and "status" in old:
                 new["status"] = old["status"]
