@@ -106,3 +106,26 @@ def same(a: Any, b: Any) -> bool:
         a, b = a or [], b or []
         return isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
     return bool(a == b) and type(a) is type(b)
+
+
+def is_usable(selector: Obj | None) -> bool:
+    """Whether a selector can be evaluated at all: known operators with the values that they need, and valid labels."""
+    if selector is None:
+        return True
+    for key, value in (selector.get("matchLabels") or {}).items():
+        if names.qualified_name(key) or names.label_value(value or ""):
+            return False
+    return all(_requirement_is_usable(r) for r in selector.get("matchExpressions") or ())
+
+
+def _requirement_is_usable(requirement: Obj) -> bool:
+    operator, values = requirement.get("operator"), requirement.get("values") or []
+    if operator in ("In", "NotIn"):
+        if not values:
+            return False
+    elif operator in ("Exists", "DoesNotExist"):
+        if values:
+            return False
+    else:
+        return False
+    return not names.qualified_name(requirement.get("key") or "") and not any(map(names.label_value, values))

@@ -1,0 +1,1 @@
+"""Classes, drivers, attachments and capacities of volumes."""
