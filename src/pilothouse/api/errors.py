@@ -18,13 +18,17 @@ class StatusError(Exception):
         super().__init__(message)
         self.code, self.reason, self.message, self.details = code, reason, message, details
         self.headers: dict[str, str] = {}
+        self.list_meta: Obj = {}  # the Status' metadata: a continue token of an expired list
+        self.warnings: list[str] = []  # that go with the answer
 
     def status(self) -> Obj:
         """The metav1.Status, fields in upstream's order."""
-        out: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message}
+        out: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": self.list_meta, "status": "Failure"}
+        if self.message:
+            out["message"] = self.message
         if self.reason:
             out["reason"] = self.reason
-        if self.details:
+        if self.details is not None:
             out["details"] = self.details
         out["code"] = self.code
         return out

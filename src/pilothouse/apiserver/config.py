@@ -44,7 +44,9 @@ class Config:
     disable_admission_plugins: tuple[str, ...] = ()
     allow_privileged: bool = True
 
-    runtime_config: Mapping[str, bool] = field(default_factory=dict)  # "api/all", "group/version", "group/version/resource"
+    runtime_config: Mapping[str, bool] = field(
+        default_factory=dict
+    )  # "api/all", "group/version", "group/version/resource"
     feature_gates: Mapping[str, bool] = field(default_factory=dict)
 
     event_ttl_s: int = 3600

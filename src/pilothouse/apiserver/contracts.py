@@ -165,9 +165,7 @@ class EndpointContext(Protocol):
         or raises StatusError; it is called again where another write came between. No admission, no validation."""
         ...
 
-    async def delete(
-        self, group: str, resource: str, namespace: str, name: str, options: Obj, user: UserInfo
-    ) -> Obj:
+    async def delete(self, group: str, resource: str, namespace: str, name: str, options: Obj, user: UserInfo) -> Obj:
         """As a DELETE of the object with those DeleteOptions, admission included. The object, or a Status."""
         ...
 

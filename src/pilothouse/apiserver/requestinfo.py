@@ -94,8 +94,7 @@ def parse(request: Request) -> RequestInfo:
 
     if not info.name:
         if info.verb == "get":
-            watch = next((v for k, v in request.query if k == "watch"), "")
-            info.verb = "watch" if watch and is_true(watch) else "list"
+            info.verb = "watch" if is_true(request.first("watch", "false")) else "list"
             _name_of_selector(info, request)
         elif info.verb == "delete":
             info.verb = "deletecollection"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
@@ -97,4 +97,4 @@ def decode_value(stored: Stored, value: bytes) -> Obj:
         convert = stored.decoders.get(str(api_version))
         obj = convert(obj) if convert is not None else {**obj, "apiVersion": stored.gvk.api_version}
     obj.setdefault("kind", stored.gvk.kind)
-    return obj
+    return cast(Obj, obj)

@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pilothouse.api import kinds, scheme
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK, GVR, Resource
 from pilothouse.api.types import Type, type_of
+from pilothouse.apiserver.contracts import SubresourceStrategy
 
 
 class Column(NamedTuple):
@@ -94,8 +95,12 @@ class ServedResource:
     stored: Stored
     kind: Kind  # its `default` works on this version
     columns: tuple[Column, ...]
-    decode: Callable[[Obj], Obj] | None = None  # this version → the one in memory; may keep its argument. None: they are the same
+    decode: Callable[[Obj], Obj] | None = (
+        None  # this version → the one in memory; may keep its argument. None: they are the same
+    )
     encode: Callable[[Obj], Obj] | None = None  # back; must not change its argument
+    row: Callable[[Obj, float], list[Any]] | None = None  # (obj, now_s): its cells, for custom resources
+    strategies: Mapping[str, SubresourceStrategy] = field(default_factory=dict)  # of custom resources' subresources
     warning: str = ""  # of a deprecated version
 
     @property
@@ -264,5 +269,3 @@ def _stored(resource: Resource) -> Stored:
         gvr.group, gvr.resource, f"/registry/{prefix}/", resource.namespaced, gvk, type_, kind,
         GVK(gvr.group, version, resource.kind).api_version, decoders,
     )  # fmt: skip
-
-

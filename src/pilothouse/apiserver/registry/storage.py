@@ -64,7 +64,11 @@ class Leases:
 def store_failure(error: StoreError) -> StatusError:
     """What a client is told of a store's failure."""
     if isinstance(error, InvalidRequest):
-        return errors.too_large(f"Request entity too large: {error}") if "too large" in str(error) else errors.internal(str(error))
+        return (
+            errors.too_large(f"Request entity too large: {error}")
+            if "too large" in str(error)
+            else errors.internal(str(error))
+        )
     if isinstance(error, NoSpace):
         return errors.internal(str(error))
     if isinstance(error, Unavailable):
@@ -76,6 +80,10 @@ class Storage:
     def __init__(self, stored: Stored, store: Store, feed: Feed, clock: Clock, leases: Leases) -> None:
         self.stored, self.cache = stored, WatchCache(stored, store, feed, clock)
         self._store, self._feed, self._leases = store, feed, leases
+
+    def adopt(self, stored: Stored) -> None:
+        """The resource was defined anew; its objects stay what they are."""
+        self.stored = self.cache.stored = stored
 
     async def get(self, key: str) -> Entry | None:
         """The present object: from the cache where that is as fresh as the store, else from the store."""
@@ -129,9 +137,7 @@ class Storage:
         """The object as its deletion shows it. Raises Lost where `entry` is no longer the present object."""
         raw = entry.key.encode()
         try:
-            result = await self._store.txn(
-                Txn([Compare(raw, "mod", "=", entry.revision)], [Delete(raw)], [Range(raw)])
-            )
+            result = await self._store.txn(Txn([Compare(raw, "mod", "=", entry.revision)], [Delete(raw)], [Range(raw)]))
         except StoreError as error:
             raise store_failure(error) from error
         if not result.succeeded:

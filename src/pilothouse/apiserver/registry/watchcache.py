@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from sortedcontainers import SortedDict
 
@@ -129,10 +129,11 @@ class _Expected:
 
 class WatchCache:
     def __init__(self, stored: Stored, store: Store, feed: Feed, clock: Clock) -> None:
-        self._stored, self._store, self._feed, self._clock = stored, store, feed, clock
+        self.stored, self._store, self._feed, self._clock = stored, store, feed, clock
         self._entries: SortedDict[str, Entry] = SortedDict()
         self._history: deque[CacheEvent] = deque()
         self._oldest = 0  # the history holds every event after this revision
+        self._changed_at = 0
         self._base = 0  # the revision of the state that the cache was filled with
         self._filled = False
         self._filling: asyncio.Task[None] | None = None
@@ -144,7 +145,7 @@ class WatchCache:
 
     def detach(self) -> None:
         """The resource is served no more: its watches end."""
-        self._feed.detach(self._stored.prefix)
+        self._feed.detach(self.stored.prefix)
         self._close_watchers()
         if self._filling is not None:
             self._filling.cancel()
@@ -159,13 +160,13 @@ class WatchCache:
         """Returns once the cache holds the resource."""
         while not self._filled:
             if self._filling is None:
-                self._filling = asyncio.create_task(self._fill(), name=f"fill {self._stored.prefix}")
+                self._filling = asyncio.create_task(self._fill(), name=f"fill {self.stored.prefix}")
             await asyncio.shield(self._filling)
 
     async def _fill(self) -> None:
         self._pending = []
         try:
-            start = self._stored.prefix.encode()
+            start = self.stored.prefix.encode()
             end = prefix_end(start)
             revision = 0
             found: list[tuple[str, Entry]] = []
@@ -181,7 +182,7 @@ class WatchCache:
                 start = result.kvs[-1].key + b"\0"
             self._entries = SortedDict(found)
             self._history.clear()
-            self._base = self._oldest = revision
+            self._base = self._oldest = self._changed_at = revision
             self._filled = True
             pending, self._pending = self._pending, []
             self.apply(pending)
@@ -190,7 +191,7 @@ class WatchCache:
 
     def _decode(self, kv: KeyValue) -> Entry | None:
         try:
-            obj = decode_value(self._stored, kv.value)
+            obj = decode_value(self.stored, kv.value)
             return Entry(kv.key.decode(), with_revision(obj, kv.mod_revision), kv.mod_revision)
         except (ValueError, KeyError) as error:
             log.error("the value of %r in the store cannot be read: %s", kv.key, error)
@@ -269,6 +270,7 @@ class WatchCache:
                 self._entries[key] = entry
                 event = CacheEvent("MODIFIED" if previous else "ADDED", entry, previous, revision, now_s)
             self._history.append(event)
+            self._changed_at = revision
             self._hand_out(key, event)
         self._trim(now_s)
 
@@ -280,16 +282,14 @@ class WatchCache:
             return
         for watcher in self._watchers.get("", ()):
             watcher.offer(event)
-        if self._stored.namespaced:
-            start = len(self._stored.prefix)
+        if self.stored.namespaced:
+            start = len(self.stored.prefix)
             for watcher in self._watchers.get(key[start : key.find("/", start)], ()):
                 watcher.offer(event)
 
     def _trim(self, now_s: float) -> None:
         history = self._history
-        while len(history) > _HISTORY_LEAST and (
-            len(history) > _HISTORY_MOST or history[0].at_s < now_s - _HISTORY_S
-        ):
+        while len(history) > _HISTORY_LEAST and (len(history) > _HISTORY_MOST or history[0].at_s < now_s - _HISTORY_S):
             self._oldest = history.popleft().revision
 
     # Reading. All of it is of the present state; whoever needs it fresh waits for the feed first.
@@ -301,24 +301,23 @@ class WatchCache:
     @property
     def changed_at(self) -> int:
         """The state has been what it is since this revision."""
-        return self._history[-1].revision if self._history else self._base
+        return self._changed_at
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, key: str) -> Entry | None:
-        found: Entry | None = self._entries.get(key)
-        return found
+        return cast("Entry | None", self._entries.get(key))
 
     def entries(self, namespace: str = "") -> Iterator[Entry]:
         """All entries, or those of one namespace, in order of their keys. Not to be held over an await."""
         if not namespace:
             return iter(self._entries.values())
-        prefix = f"{self._stored.prefix}{namespace}/"
+        prefix = f"{self.stored.prefix}{namespace}/"
         return (self._entries[key] for key in self._entries.irange(prefix, prefix + "\U0010ffff"))
 
     def entries_from(self, key: str, namespace: str = "") -> Iterator[Entry]:
-        prefix = f"{self._stored.prefix}{namespace}/" if namespace else self._stored.prefix
+        prefix = f"{self.stored.prefix}{namespace}/" if namespace else self.stored.prefix
         return (self._entries[k] for k in self._entries.irange(max(key, prefix), prefix + "\U0010ffff"))
 
     # Watching
@@ -348,7 +347,7 @@ class WatchCache:
     def _replay(self, watcher: Watcher, namespace: str, key: str, after: int) -> None:
         if after < self._oldest:
             raise errors.gone(f"too old resource version: {after} ({self._oldest})")
-        prefix = f"{self._stored.prefix}{namespace}/" if namespace else ""
+        prefix = f"{self.stored.prefix}{namespace}/" if namespace else ""
         missed = []
         for event in reversed(self._history):
             if event.revision <= after:
@@ -380,5 +379,3 @@ async def read_live(stored: Stored, store: Store, key: str) -> Entry | None:
         return None
     kv = result.kvs[0]
     return Entry(key, with_revision(decode_value(stored, kv.value), kv.mod_revision), kv.mod_revision)
-
-

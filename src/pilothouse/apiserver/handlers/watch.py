@@ -1,0 +1,213 @@
+"""A watch: the events of a collection as they come, until the client, the time or the server ends it.
+
+Source: upstream's endpoints/handlers/watch and storage/cacher; KEP-956 (bookmarks), KEP-3157 (sendInitialEvents).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import orjson
+
+from pilothouse.api.errors import StatusError
+from pilothouse.api.exchange import Response, WatchEvent
+from pilothouse.api.objects import Obj
+from pilothouse.apiserver import negotiation, tables
+from pilothouse.apiserver.handlers import lists, selection
+from pilothouse.apiserver.handlers.options import ListOptions, list_options
+from pilothouse.apiserver.handlers.scope import Scope
+from pilothouse.apiserver.negotiation import JSON
+from pilothouse.apiserver.registry.entries import Entry
+from pilothouse.apiserver.registry.storage import store_failure
+from pilothouse.apiserver.registry.watchcache import Delivery, Watcher
+from pilothouse.store.interface import StoreError
+
+_BOOKMARK_S: Final = 60.0
+_BOOKMARK_BEFORE_END_S: Final = 2.0
+_INITIAL_BATCH: Final = 500
+INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+
+
+async def handle(scope: Scope) -> Response:
+    request = scope.request
+    options = list_options(request.query, watch=True)
+    chosen = selection.select(scope, options)
+    if scope.output.media_type == negotiation.YAML:
+        negotiation.output(request.headers.get("accept", ""), scope.media_types, stream=True)
+    if scope.output.transform == "Table":
+        tables.include_object(scope)
+    cache = scope.storage.cache
+    after = None
+    if options.resource_version not in ("", "0"):
+        after = lists.parse_revision(options.resource_version)
+    await cache.ready()
+    limit = scope.core.config.watcher_queue_events
+    stream = _Stream(scope, options)
+    if options.send_initial_events and after is not None:
+        # The state must be at least as new as the revision; the events before it are part of the state.
+        await lists.wait_for(scope, after)
+        after = None
+    elif options.send_initial_events and not options.resource_version:
+        try:
+            await scope.core.feed.fresh()
+        except StoreError as error:
+            raise store_failure(error) from error
+        await cache.ready()
+    elif options.send_initial_events is False and after is None:
+        if not options.resource_version:
+            await scope.core.feed.fresh()
+        after = cache.revision
+    try:
+        watcher = cache.watch(
+            namespace=chosen.namespace, key=chosen.key, predicate=chosen.predicate, after=after, limit=limit
+        )
+    except StatusError as error:
+        if error.code != 410:
+            raise
+        # Upstream has begun to answer by then: the refusal is an event.
+        return stream.refused(error)
+    stream.begin(watcher, chosen.namespace, cache.revision)
+    return stream.response()
+
+
+class _Stream:
+    """One running watch: from deliveries to events, with bookmarks between them."""
+
+    def __init__(self, scope: Scope, options: ListOptions) -> None:
+        self._scope, self._options = scope, options
+        self._watcher: Watcher | None = None
+        self._namespace = ""
+        self._initial_end = 0
+        self._headers_due = True  # a table's columns come with its first event only
+        clock, config = scope.core.clock, scope.core.config
+        lasts_s = float(options.timeout_s or 0)
+        if lasts_s <= 0:
+            lasts_s = config.min_request_timeout_s * (1 + clock.random.random())
+        self._ends_s = clock.monotonic() + lasts_s
+        self._bookmark_s = min(
+            clock.monotonic() + _BOOKMARK_S, max(clock.monotonic(), self._ends_s - _BOOKMARK_BEFORE_END_S)
+        )
+
+    def begin(self, watcher: Watcher, namespace: str, revision: int) -> None:
+        self._watcher, self._namespace, self._initial_end = watcher, namespace, revision
+
+    def response(self) -> Response:
+        scope = self._scope
+        if scope.local:
+            return Response(200, {}, events=self._run(self._as_events), warnings=scope.warnings)
+        media_type = JSON if scope.output.media_type == JSON else scope.output.media_type + ";stream=watch"
+        encode = self._as_bytes if not scope.output.transform and scope.output.media_type == JSON else self._encoded
+        return Response(200, {"Content-Type": media_type}, chunks=self._run(encode), warnings=scope.warnings)
+
+    def refused(self, error: StatusError) -> Response:
+        scope = self._scope
+        event = WatchEvent("ERROR", error.status())
+
+        async def events() -> AsyncIterator[list[WatchEvent]]:
+            yield [event]
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield self._frame(event)
+
+        if scope.local:
+            return Response(200, {}, events=events(), warnings=scope.warnings)
+        media_type = JSON if scope.output.media_type == JSON else scope.output.media_type + ";stream=watch"
+        return Response(200, {"Content-Type": media_type}, chunks=chunks(), warnings=scope.warnings)
+
+    async def _run(self, encode: Callable[[list[Delivery | WatchEvent]], object]) -> AsyncIterator:  # type: ignore[type-arg]
+        scope, watcher = self._scope, self._watcher
+        assert watcher is not None
+        core, bookmarks = scope.core, self._options.allow_bookmarks
+        clock = core.clock
+        cache = scope.storage.cache
+        try:
+            revision = self._initial_end
+            batch: list[Delivery | WatchEvent] = []
+            for entry in watcher.initial:
+                batch.append(Delivery("ADDED", entry, entry.revision))
+                if len(batch) >= _INITIAL_BATCH:
+                    yield encode(batch)
+                    batch = []
+            watcher.initial = ()
+            if bookmarks and self._options.send_initial_events:
+                batch.append(self._bookmark(revision, initial_end=True))
+            if batch:
+                yield encode(batch)
+            while True:
+                now_s = clock.monotonic()
+                due_s = min(self._ends_s, self._bookmark_s) if bookmarks else self._ends_s
+                deliveries = None
+                try:
+                    async with clock.timeout(max(0.0, due_s - now_s)):
+                        deliveries = await watcher.take()
+                except TimeoutError:
+                    now_s = clock.monotonic()
+                    if bookmarks and now_s >= self._bookmark_s:
+                        self._bookmark_s = now_s + _BOOKMARK_S
+                        if self._ends_s - _BOOKMARK_BEFORE_END_S > now_s:
+                            self._bookmark_s = min(self._bookmark_s, self._ends_s - _BOOKMARK_BEFORE_END_S)
+                        if watcher.idle:
+                            revision = max(revision, cache.revision)
+                            yield encode([self._bookmark(revision)])
+                    if now_s >= self._ends_s:
+                        return
+                    continue
+                if deliveries is None:
+                    return
+                revision = deliveries[-1].revision
+                yield encode(list(deliveries))
+        finally:
+            cache.unwatch(watcher, self._namespace)
+            watcher.close()
+
+    def _bookmark(self, revision: int, *, initial_end: bool = False) -> WatchEvent:
+        served = self._scope.served
+        meta: Obj = {"resourceVersion": str(revision)}
+        if served.stored.custom is False:
+            meta["creationTimestamp"] = None
+        if initial_end:
+            meta["annotations"] = {INITIAL_EVENTS_END: "true"}
+        obj: Obj = {"kind": served.resource.kind, "apiVersion": served.gvr.api_version, "metadata": meta}
+        return WatchEvent("BOOKMARK", obj)
+
+    def _as_events(self, batch: list[Delivery | WatchEvent]) -> list[WatchEvent]:
+        served = self._scope.served
+        if self._scope.output.transform:
+            return [self._event(d) for d in batch]
+        return [WatchEvent(d.type, d.entry.of(served)) if isinstance(d, Delivery) else d for d in batch]
+
+    def _as_bytes(self, batch: list[Delivery | WatchEvent]) -> bytes:
+        """The common case: each object's JSON was made once, and is spliced in."""
+        served = self._scope.served
+        parts: list[bytes] = []
+        for one in batch:
+            if isinstance(one, Delivery):
+                parts += (_HEADS[one.type], one.entry.json(served), b"}\n")
+            else:
+                parts.append(self._frame(one))
+        return b"".join(parts)
+
+    def _encoded(self, batch: list[Delivery | WatchEvent]) -> bytes:
+        return b"".join(self._frame(self._event(one)) for one in batch)
+
+    def _event(self, one: Delivery | WatchEvent) -> WatchEvent:
+        scope = self._scope
+        if isinstance(one, Delivery):
+            entry, type_ = one.entry, str(one.type)
+        elif one.type == "BOOKMARK" and scope.output.transform:
+            entry, type_ = Entry("", one.object, 0), one.type
+        else:
+            return one
+        if scope.output.transform == "Table":
+            headers, self._headers_due = self._headers_due, False
+            return WatchEvent(type_, tables.table(scope, [entry], None, headers=headers))
+        if scope.output.transform:
+            return WatchEvent(type_, tables.transform(scope, [entry], None))
+        return WatchEvent(type_, entry.of(scope.served))
+
+    def _frame(self, event: WatchEvent) -> bytes:
+        return orjson.dumps({"type": event.type, "object": event.object}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+_HEADS: Final = {t: b'{"type":"' + t.encode() + b'","object":' for t in ("ADDED", "MODIFIED", "DELETED")}

@@ -1,0 +1,148 @@
+"""Media types: which one an answer takes, and which one a body came in.
+
+Source: upstream's endpoints/handlers/negotiation, and the two older refusals of the router in front of it, whose texts differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from pilothouse.api import errors
+from pilothouse.api.errors import StatusError
+
+JSON: Final = "application/json"
+YAML: Final = "application/yaml"
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+ALL: Final = (JSON, YAML, PROTOBUF)
+CUSTOM: Final = (JSON, YAML)  # custom resources have no protobuf
+_STREAMS: Final = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+
+JSON_PATCH: Final = "application/json-patch+json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+
+_TRANSFORMS: Final = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
+
+
+class Output(NamedTuple):
+    media_type: str = JSON
+    transform: str = ""  # Table, PartialObjectMetadata or PartialObjectMetadataList
+    version: str = ""  # of the transform: v1 or v1beta1
+    pretty: bool = False
+
+
+class Clause(NamedTuple):
+    media_type: str
+    params: dict[str, str]
+    quality: float
+
+
+@lru_cache(maxsize=256)
+def clauses(accept: str) -> tuple[Clause, ...]:
+    """The clauses of an Accept header, the most wanted first (upstream's goautoneg)."""
+    found = []
+    for part in accept.split(","):
+        pieces = part.split(";")
+        media = pieces[0].strip()
+        if media.count("/") > 1:
+            continue
+        if "/" not in media:
+            if media != "*":
+                continue
+            media = "*/*"
+        params: dict[str, str] = {}
+        quality = 1.0
+        for piece in pieces[1:]:
+            name, sep, value = piece.strip().partition("=")
+            if not sep:
+                continue
+            value = value.strip().strip('"')
+            if name.strip() == "q":
+                try:
+                    quality = float(value)
+                except ValueError:
+                    quality = 1.0
+            else:
+                params[name.strip()] = value
+        found.append(Clause(media, params, quality))
+    found.sort(key=lambda c: (-c.quality, c.media_type.endswith("/*"), c.media_type.startswith("*")))
+    return tuple(found)
+
+
+def _matches(clause: str, media_type: str) -> bool:
+    return clause == media_type or clause == "*/*" or (clause.endswith("/*") and media_type.startswith(clause[:-1]))
+
+
+@lru_cache(maxsize=256)
+def _output(accept: str, supported: tuple[str, ...], tables: bool) -> Output | None:
+    if not accept:
+        return Output()
+    for clause in clauses(accept):
+        for media_type in supported:
+            if not _matches(clause.media_type, media_type):
+                continue
+            if clause.params.get("stream") and (clause.params["stream"] != "watch" or media_type == YAML):
+                continue
+            if clause.params.get("sv") not in (None, "", "v1"):
+                continue
+            transform = clause.params.get("as", "")
+            version = clause.params.get("v", "")
+            asked = "as" in clause.params or "g" in clause.params or "v" in clause.params
+            if asked:
+                known = clause.params.get("g") == "meta.k8s.io" and version in ("v1", "v1beta1")
+                if not known or transform not in _TRANSFORMS:
+                    continue
+                if transform == "Table" and not (tables and media_type != PROTOBUF):
+                    continue
+            return Output(media_type, transform, version if transform else "", clause.params.get("pretty") == "1")
+    return None
+
+
+def route_accepts(accept: str, *, listing: bool = False, supported: Sequence[str] = ALL) -> None:
+    """The router's own look at Accept: whole types and */* only, parameters not looked at."""
+    if not accept:
+        return
+    produced = (*supported, *(_STREAMS if listing else ()))
+    for part in accept.split(","):
+        media_type = part.partition(";")[0].strip()
+        if media_type == "*/*" or media_type in produced:
+            return
+    message = "406: Not Acceptable\n\nAvailable representations: " + ", ".join(produced)
+    raise StatusError(406, "NotAcceptable", message, {})
+
+
+def output(accept: str, supported: tuple[str, ...] = ALL, *, stream: bool = False, tables: bool = True) -> Output:
+    """Raises 406 where nothing that is accepted can be given."""
+    found = _output(accept, supported, tables)
+    if found is None:
+        raise errors.not_acceptable(supported)
+    if stream and found.media_type == YAML:
+        raise errors.not_acceptable(_STREAMS)
+    return found
+
+
+@lru_cache(maxsize=256)
+def media_type_of(content_type: str) -> str:
+    """A Content-Type without its parameters, in lower case; empty for one that cannot be read."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type if media_type.count("/") == 1 and " " not in media_type else ""
+
+
+def input_type(content_type: str, supported: tuple[str, ...] = ALL) -> str:
+    """The media type of a body. Raises 415 for an unknown one."""
+    if not content_type:
+        return supported[0]
+    media_type = media_type_of(content_type)
+    if media_type not in supported:
+        raise errors.unsupported_media_type(supported)
+    return media_type
+
+
+def wants_pretty(pretty: str, user_agent: str) -> bool:
+    """`pretty` in the query decides; without it, the tools that people read with get it."""
+    if pretty:
+        return pretty in ("1", "t", "T", "true", "TRUE", "True")
+    return user_agent.startswith(("curl", "Wget", "Mozilla/5.0"))

@@ -1,0 +1,222 @@
+"""`APIServer`: the whole pipeline from a request to its answer.
+
+Upstream's order: request info, panic guard, authentication, impersonation, flow control, authorization, handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from pilothouse.api import errors
+from pilothouse.api.errors import StatusError
+from pilothouse.api.exchange import Request, Response
+from pilothouse.apiserver import (
+    answers,
+    authority,
+    authorization,
+    endpoints,
+    flowcontrol,
+    impersonation,
+    negotiation,
+    nonresource,
+    requestinfo,
+    routing,
+)
+from pilothouse.apiserver.bootstrap import ensure
+from pilothouse.apiserver.config import Config
+from pilothouse.apiserver.contracts import Attributes
+from pilothouse.apiserver.core import Core
+from pilothouse.apiserver.discovery import Discovery
+from pilothouse.apiserver.endpoints import special, status
+from pilothouse.apiserver.handlers import create, delete, deletecollection, get, lists, patch, update, watch
+from pilothouse.apiserver.handlers.scope import Scope
+from pilothouse.apiserver.health import Health
+from pilothouse.apiserver.metrics import Metrics
+from pilothouse.apiserver.objects import StoredObjects
+from pilothouse.apiserver.registry.feed import Feed
+from pilothouse.apiserver.registry.resources import Registry, built_in
+from pilothouse.apiserver.registry.storage import Leases
+from pilothouse.apiserver.requestinfo import RequestInfo
+from pilothouse.clock import Clock
+from pilothouse.store.interface import Store, StoreError
+
+log = logging.getLogger(__name__)
+
+_HANDLERS: Final[dict[str, Callable[[Scope], Awaitable[Response]]]] = {
+    "get": get.handle,
+    "list": lists.handle,
+    "watch": watch.handle,
+    "create": create.handle,
+    "update": update.handle,
+    "patch": patch.handle,
+    "delete": delete.handle,
+    "deletecollection": deletecollection.handle,
+}
+
+
+class APIServer:
+    """`await start()`, `await handle(request)`, `await stop()`. `objects` is the server's own view of the cluster."""
+
+    def __init__(self, store: Store, clock: Clock, config: Config | None = None) -> None:
+        self.config = config or Config()
+        self.store, self.clock = store, clock
+        self.registry = Registry()
+        self.core = Core(store, clock, self.config, self.registry, Feed(store, clock), Leases(store, clock))
+        self.metrics = Metrics()
+        self.discovery = Discovery(self.core)
+        self.health = Health(store.revision, lambda: self.ready, self.core.stopping.is_set)
+        self.objects = StoredObjects(self.core, self.handle)
+        self._limit = flowcontrol.Limit(self.config.max_requests_inflight, self.config.max_mutating_requests_inflight)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.ready = False
+
+    async def start(self) -> None:
+        """Returns once the server can answer. What a new cluster holds from the start is in place then."""
+        self.registry.add(*built_in(self.config.runtime_config))
+        await self.core.feed.start()
+        for served in self.registry:
+            if "list" in served.resource.verbs:
+                self.core.storage(served.stored)
+        await asyncio.gather(*(s.cache.ready() for s in self.core.storages()))
+        await self._build_policy()
+        self.ready = True
+
+    async def _build_policy(self) -> None:
+        core, config = self.core, self.config
+        core.authorizer = authorization.build(config, self.objects)
+        core.authenticator = _build("authentication", core.authenticator, config, self.objects, self.clock)
+        core.allocators = _build("allocators", core.allocators, config, self.objects, self.store, self.clock)
+        core.admission = _build("admission", core.admission, config, self.objects, self.clock)
+        await ensure(self, config)
+        await core.feed.fresh()
+
+    def inflight(self) -> dict[str, int]:
+        return self._limit.used()
+
+    def spawn(self, work: Any, name: str) -> asyncio.Task[Any]:
+        """A task that ends with the server."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def stop(self) -> None:
+        """Ends the watches, then everything else. The store stays open: whoever opened it closes it."""
+        self.ready = False
+        self.core.stopping.set()
+        for storage in self.core.storages():
+            storage.cache.detach()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.core.feed.stop()
+
+    async def handle(self, request: Request) -> Response:
+        """Answers any request; raises nothing but cancellation. A `request.user` on entry is a trusted transport's."""
+        local = request.user is not None
+        started_s = self.clock.monotonic()
+        info: RequestInfo | None = None
+        try:
+            info = requestinfo.parse(request)
+            response = await self._answer(request, info, local)
+        except StatusError as error:
+            response = answers.error_response(error, request, local)
+            response.warnings = getattr(error, "warnings", [])
+        except routing.PageNotFound:
+            response = routing.page_not_found()
+        except requestinfo.BadPath as error:
+            response = answers.error_response(errors.bad_request(str(error)), request, local)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            why = "This request caused apiserver to panic. Look in the logs for details."
+            response = answers.error_response(StatusError(500, "InternalError", why), request, local)
+        if info is not None:
+            self.metrics.request(info, response, self.clock.monotonic() - started_s)
+        return response
+
+    async def _answer(self, request: Request, info: RequestInfo, local: bool) -> Response:
+        core = self.core
+        user = request.user
+        if user is None:
+            user = await core.authenticator.authenticate(request)
+            if user is None:
+                raise errors.unauthorized()
+        if any(header.startswith("impersonate-") for header in request.headers):
+            user = await impersonation.user_of(core, request, user)
+        request.user = user
+        if flowcontrol.is_long_running(info.verb, info.subresource, info.path):
+            return await self._authorized(request, info, local)
+        slots = self._limit.slot(info.verb)
+        if slots.full and not local:
+            return flowcontrol.too_many()
+        with slots:
+            try:
+                async with self.clock.timeout(self.config.request_timeout_s):
+                    return await self._authorized(request, info, local)
+            except TimeoutError:
+                raise errors.timeout("Timeout: request did not complete within the allotted timeout") from None
+
+    async def _authorized(self, request: Request, info: RequestInfo, local: bool) -> Response:
+        user = request.user
+        assert user is not None
+        await authority.require(
+            self.core,
+            Attributes(
+                user, info.verb, info.path, info.resource_request, info.group, info.version, info.resource,
+                info.subresource, info.namespace, info.name,
+            ),
+        )  # fmt: skip
+        if not info.resource_request:
+            return await nonresource.handle(self, request, local)
+        try:
+            return await self._resource(request, info, local)
+        except StoreError as error:
+            log.warning("%s %s: the store failed: %s", request.method, request.path, error)
+            raise errors.unavailable(f"the store failed: {error}") from error
+
+    async def _resource(self, request: Request, info: RequestInfo, local: bool) -> Response:
+        served = routing.resource(self.registry, info, request.method)
+        assert request.user is not None
+        stored = served.stored
+        supported = negotiation.CUSTOM if stored.custom else negotiation.ALL
+        accept = request.headers.get("accept", "")
+        if not local:
+            negotiation.route_accepts(accept, listing=info.verb in ("list", "watch"), supported=supported)
+        group, resource, subresource = stored.group, stored.resource, info.subresource
+        place = None if stored.custom else endpoints.endpoint(info.group, resource, subresource)
+        scope = Scope(self.core, info, request, request.user, served, local, negotiation.Output())
+        try:
+            if place is not None:
+                return await special.handle(scope, place, accept)
+            if subresource:
+                found = served.resource.subresources[subresource]
+                if found.kind != served.gvk:
+                    scope.sub_gvk = found.kind
+                scope.strategy = status.strategy(served, group, resource, subresource)
+            output = negotiation.output(accept, supported)
+            if not local and negotiation.wants_pretty(request.first("pretty"), scope.user_agent):
+                output = output._replace(pretty=True)
+            scope.output = output
+            return await _HANDLERS[info.verb](scope)
+        except StatusError as error:
+            error.warnings = scope.warnings
+            raise
+
+
+def _build(module: str, fallback: Any, *args: Any, function: str = "build") -> Any:
+    """One stage of policy, from the module that has it."""
+    name = f"pilothouse.apiserver.{module}"
+    try:
+        found = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return fallback
+    build = getattr(found, function, None)
+    return fallback if build is None else build(*args)

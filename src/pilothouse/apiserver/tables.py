@@ -1,0 +1,110 @@
+"""`as=Table` and `as=PartialObjectMetadata`: objects and lists in the forms that kubectl and metadata clients ask for.
+
+Source: upstream's endpoints/handlers/response and registry/rest/table; the columns are facts, the rows the kinds' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pilothouse.api import errors, printing
+from pilothouse.api.errors import StatusError
+from pilothouse.api.objects import Obj
+from pilothouse.apiserver.handlers.scope import Scope
+from pilothouse.apiserver.registry.entries import Entry
+from pilothouse.apiserver.registry.resources import Column
+
+
+def transform(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None) -> Obj:
+    """list_meta None: one object was asked for, and `entries` is it."""
+    what, version = scope.output.transform, scope.output.version
+    api_version = f"meta.k8s.io/{version}"
+    if what == "Table":
+        return table(scope, entries, list_meta)
+    if what == "PartialObjectMetadata":
+        if list_meta is not None:
+            kind = f"*{scope.served.resource.list_kind}"
+            raise _not_acceptable(f"you requested PartialObjectMetadata, but the requested object is a list ({kind})")
+        return partial(entries[0].obj, api_version)
+    if list_meta is None:
+        kind = f"*{scope.served.resource.kind}"
+        raise _not_acceptable(
+            f"you requested PartialObjectMetadataList, but the requested object is not a list ({kind})"
+        )
+    items = [partial(e.obj, api_version) for e in entries]
+    return {"kind": "PartialObjectMetadataList", "apiVersion": api_version, "metadata": list_meta, "items": items}
+
+
+def _not_acceptable(message: str) -> StatusError:
+    return StatusError(406, "NotAcceptable", message)
+
+
+def partial(obj: Obj, api_version: str = "meta.k8s.io/v1") -> Obj:
+    return {"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": obj["metadata"]}
+
+
+def include_object(scope: Scope) -> str:
+    """The query's includeObject. Raises 400 for an unknown one."""
+    wanted = scope.request.first("includeObject")
+    if wanted not in ("", "Metadata", "None", "Object"):
+        from pilothouse.api.field import invalid
+
+        error = invalid("includeObject", wanted, "must be 'Metadata', 'Object', 'None', or empty")
+        raise errors.bad_request(f"Unable to convert to Table as requested: {error}")
+    return wanted or "Metadata"
+
+
+def table(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None, *, headers: bool = True) -> Obj:
+    served = scope.served
+    wanted = include_object(scope)
+    now_s = scope.core.clock.now()
+    api_version = f"meta.k8s.io/{scope.output.version}"
+    row_of = served.row or served.stored.kind.row
+    rows: list[Obj] = []
+    for entry in entries:
+        obj = entry.of(served)
+        row: Obj = {"cells": row_of(obj, now_s) if row_of is not None else default_row(obj, served.columns, now_s)}
+        if wanted == "Object":
+            row["object"] = obj
+        elif wanted == "Metadata":
+            row["object"] = partial(obj, api_version)
+        else:
+            row["object"] = None
+        rows.append(row)
+    if list_meta is None:
+        revision = entries[0].obj["metadata"].get("resourceVersion") if entries else None
+        list_meta = {"resourceVersion": revision} if revision else {}
+    return {
+        "kind": "Table",
+        "apiVersion": api_version,
+        "metadata": list_meta,
+        "columnDefinitions": [_definition(column) for column in served.columns] if headers else None,
+        "rows": rows,
+    }
+
+
+def _definition(column: Column) -> Obj:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "format": column.format,
+        "description": column.description,
+        "priority": column.priority,
+    }
+
+
+def default_row(obj: Obj, columns: Sequence[Column], now_s: float) -> list[Any]:
+    """The cells of a kind that has no rows of its own: what its columns are called says what is in them."""
+    return [_cell(obj, column.name, now_s) for column in columns]
+
+
+def _cell(obj: Obj, column: str, now_s: float) -> Any:
+    meta = obj["metadata"]
+    if column == "Name":
+        return meta.get("name", "")
+    if column == "Age":
+        return printing.age(obj, now_s)
+    if column == "Created At":
+        return meta.get("creationTimestamp")
+    return ""
