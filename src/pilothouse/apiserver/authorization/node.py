@@ -163,7 +163,9 @@ class NodeAuthorizer:
         if a.verb in ("list", "watch"):
             if _selects(a, "spec.nodeName", node):
                 return _ALLOW
-            return self._related(node, a) if a.name else _no("can only list/watch pods with spec.nodeName field selector")
+            return (
+                self._related(node, a) if a.name else _no("can only list/watch pods with spec.nodeName field selector")
+            )
         return _ALLOW if a.verb in ("create", "delete") else _NO
 
 
@@ -323,12 +325,12 @@ def _service_account_of(pod: Obj) -> Iterator[str]:
 
 
 def _pod_on(objects: Objects, node: str, namespace: str, name: str) -> bool:
-    return get(objects.get("", "pods", namespace, name), "spec", "nodeName") == node
+    return bool(get(objects.get("", "pods", namespace, name), "spec", "nodeName") == node)
 
 
 def _bound_by(group: str, resource: str) -> Callable[[Objects, str, str, str], bool]:
     def related(objects: Objects, node: str, namespace: str, name: str) -> bool:
-        return get(objects.get(group, resource, namespace, name), "spec", "nodeName") == node
+        return bool(get(objects.get(group, resource, namespace, name), "spec", "nodeName") == node)
 
     return related
 

@@ -78,7 +78,9 @@ def _condition(condition: Obj, now: str) -> Obj:
     return {"type": condition["type"], "status": condition["status"], "lastTransitionTime": now, **condition}
 
 
-def _managed(api_version: str, fields: Obj, manager: str = _OWNER, operation: str = "Update", subresource: str = "") -> Obj:
+def _managed(
+    api_version: str, fields: Obj, manager: str = _OWNER, operation: str = "Update", subresource: str = ""
+) -> Obj:
     entry: Obj = {
         "manager": manager, "operation": operation, "apiVersion": api_version, "fieldsType": "FieldsV1", "fieldsV1": fields,
     }  # fmt: skip
@@ -103,7 +105,7 @@ def ip_family(address_or_cidr: str) -> str:
 
 
 def _service_cidr(config: Config) -> Desired:
-    ready = {"f:lastTransitionTime": {}, "f:message": {}, "f:status": {}, "f:type": {}}
+    ready: Obj = {"f:lastTransitionTime": {}, "f:message": {}, "f:status": {}, "f:type": {}}
     status = {"f:status": {"f:conditions": {'k:{"type":"Ready"}': {".": {}, **ready}}}}
     version = "networking.k8s.io/v1"
     obj: Obj = {

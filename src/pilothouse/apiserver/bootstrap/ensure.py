@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import orjson
 
@@ -22,9 +23,23 @@ _FOLLOWS_CONFIGURATION = {"endpoints": ("subsets",), "endpointslices": ("endpoin
 _SINCE = "kube-apiserver-legacy-service-account-token-tracking"  # says when tracking began: never changes
 
 
-async def ensure(objects: Objects, config: Config, clock: Clock, store: Store) -> None:
+class Server(Protocol):
+    """What of the API server is needed here."""
+
+    @property
+    def objects(self) -> Objects: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+
+async def ensure(server: Server, config: Config) -> None:
     """Idempotent, and safe with several API servers starting at once. On an empty store this is four transactions: the
     objects are written as they stand, for nothing can be wrong with them that a pipeline would find."""
+    objects, store, clock = server.objects, server.store, server.clock
     wanted = [*fixed(), *configured(config, clock.now())]
     missing: list[Desired] = wanted
     for _ in range(_ATTEMPTS):

@@ -27,7 +27,7 @@ def reconcile(present: Obj, wanted: Obj) -> Obj | None:
     new: Obj = {}
     if "roleRef" in wanted:
         if present.get("roleRef") != wanted["roleRef"]:
-            return None  # a binding's role cannot change; upstream deletes and creates it, which could cut its users off
+            return None  # a role cannot change; upstream deletes the binding and creates it, which cuts its users off
         _extend(new, "subjects", present, _missing_subjects(present, wanted))
     elif wanted.get("aggregationRule"):
         if not present.get("aggregationRule"):
