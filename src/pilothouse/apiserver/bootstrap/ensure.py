@@ -9,6 +9,7 @@ import orjson
 
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import copy
+from pilothouse.apiserver import allocators
 from pilothouse.apiserver.bootstrap import policy
 from pilothouse.apiserver.bootstrap.desired import Desired, configured, fixed, stamp
 from pilothouse.apiserver.config import Config
@@ -40,6 +41,7 @@ async def ensure(server: Server, config: Config) -> None:
     """Idempotent, and safe with several API servers starting at once. On an empty store this is four transactions: the
     objects are written as they stand, for nothing can be wrong with them that a pipeline would find."""
     objects, store, clock = server.objects, server.store, server.clock
+    await allocators.repair(objects)
     wanted = [*fixed(), *configured(config, clock.now())]
     missing: list[Desired] = wanted
     for _ in range(_ATTEMPTS):
