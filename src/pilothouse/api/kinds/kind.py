@@ -46,6 +46,10 @@ class Kind:
     """(new, old): changes new, an update of the status subresource: keeps all of old but status (and upstream's exceptions).
     None: the generic rule, which keeps old's spec and metadata but for managedFields (see upstream's strategy of the kind)."""
 
+    stamp: Callable[[Obj, Obj | None, str], None] = _nothing
+    """(new, old or None, now as metav1.Time): changes new: writes the time where the kind records one. Called after each of the
+    three preparations above."""
+
     validate: Callable[[Obj], ErrorList] = _no_errors
     """(obj): of an object to create. Metadata's own generic checks are not its business, the name's form is: see `name`."""
 

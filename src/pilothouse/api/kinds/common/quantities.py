@@ -32,3 +32,13 @@ def positive(text: object, path: str) -> ErrorList:
     if compare(text, "0") <= 0:
         return [field.invalid(path, str(text), "must be greater than zero")]
     return []
+
+
+def round_list(values: dict[str, str] | None) -> None:
+    """Changes a list of resources: nothing is finer than a thousandth (upstream's SetDefaults_ResourceList)."""
+    for key, text in (values or {}).items():
+        if text is not None:
+            quantity = parse(text)
+            rounded = quantity.round_up(-3)
+            if values is not None and rounded.amount != quantity.amount:
+                values[key] = str(rounded)
