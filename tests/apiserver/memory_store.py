@@ -114,7 +114,12 @@ class MemoryStore:
         if isinstance(op, Put):
             old = self.data.get(op.key)
             kv = KeyValue(
-                op.key, op.value, old.create_revision if old else revision, revision, old.version + 1 if old else 1, op.lease
+                op.key,
+                op.value,
+                old.create_revision if old else revision,
+                revision,
+                old.version + 1 if old else 1,
+                op.lease,
             )
             self.data[op.key] = kv
             self.past.setdefault(op.key, []).append((revision, kv))

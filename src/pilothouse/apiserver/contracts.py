@@ -180,32 +180,28 @@ class EndpointContext(Protocol):
 Endpoint: TypeAlias = Callable[[EndpointContext, RequestInfo, Request], Awaitable[Obj | Response]]
 
 
-def _no_errors(*_: Obj) -> ErrorList:
-    return []
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubresourceStrategy:
     """A subresource that is read, updated and patched as its object is (status, scale, approval, resize …): what differs.
     Its place is one line of `apiserver.endpoints.STRATEGIES`. Works on objects of the version in memory."""
 
-    prepare: Callable[[Obj, Obj], None]
-    """(new, old): changes new: keeps all of old but what this subresource may change."""
+    prepare: Callable[[Obj, Obj], None] | None = None
+    """(new, old): changes new: keeps all of old but what this subresource may change. None: as an update of the object."""
 
-    validate: Callable[[Obj, Obj], ErrorList] = _no_errors
-    """(new, old)"""
+    validate: Callable[[Obj, Obj], ErrorList] | None = None
+    """(new, old); None: as an update of the object."""
 
     read: Callable[[Obj], Obj] | None = None
     """(obj): what a GET shows, where that is of another kind (Scale). Raises StatusError."""
 
     write: Callable[[Obj, Obj], None] | None = None
-    """(obj, sent): puts what was sent, of the other kind, into obj."""
+    """(obj, sent): puts what was sent, of the other kind, into obj. Raises StatusError (422) for what cannot be."""
 
     reset_fields: frozenset[str] = frozenset()
     """Dotted paths that this subresource ignores, so that field managers do not come to own them."""
 
-    kept_managed_fields: bool = False
-    """The subresource leaves managedFields as they are."""
+    moved_fields: tuple[str, str] | None = None
+    """(path in the other kind, path in the object) of what `write` moves: who manages the one manages the other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _SHUTDOWN_S = 5.0
 _KEEPALIVE_S = 90.0
+_LISTS = frozenset({"accept", "accept-encoding", "if-none-match"})
 _HEADER_MOST = 64 * 1024
 
 
@@ -77,8 +78,7 @@ def to_request(incoming: web.BaseRequest) -> Request:
         lower = name.lower()
         # A header that comes several times is one value, its parts on lines of their own where commas may be in them.
         if lower in headers:
-            separator = "\n" if lower.startswith(("impersonate-", "x-remote-")) else ", "
-            headers[lower] += separator + value
+            headers[lower] += (", " if lower in _LISTS else "\n") + value
         else:
             headers[lower] = value
     transport = incoming.transport

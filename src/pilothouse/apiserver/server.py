@@ -6,6 +6,7 @@ Upstream's order: request info, panic guard, authentication, impersonation, flow
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib
 import logging
 from collections.abc import Awaitable, Callable
@@ -13,14 +14,14 @@ from typing import Any, Final
 
 from pilothouse.api import errors
 from pilothouse.api.errors import StatusError
-from pilothouse.api.exchange import Request, Response
+from pilothouse.api.exchange import Request, Response, UserInfo
 from pilothouse.apiserver import (
     answers,
+    authentication,
     authority,
     authorization,
     endpoints,
     flowcontrol,
-    impersonation,
     negotiation,
     nonresource,
     requestinfo,
@@ -88,7 +89,7 @@ class APIServer:
     async def _build_policy(self) -> None:
         core, config = self.core, self.config
         core.authorizer = authorization.build(config, self.objects)
-        core.authenticator = _build("authentication", core.authenticator, config, self.objects, self.clock)
+        core.authenticator = authentication.build(config, self.objects, self.clock)
         core.allocators = _build("allocators", core.allocators, config, self.objects, self.store, self.clock)
         core.admission = _build("admission", core.admission, config, self.objects, self.clock)
         await ensure(self, config)
@@ -147,31 +148,25 @@ class APIServer:
             user = await core.authenticator.authenticate(request)
             if user is None:
                 raise errors.unauthorized()
-        if any(header.startswith("impersonate-") for header in request.headers):
-            user = await impersonation.user_of(core, request, user)
+        attributes = _attributes(user, info)
+        acted_as = await authentication.impersonate(request, user, attributes, core.authorizer)
+        if acted_as is not None:
+            user, attributes = acted_as, dataclasses.replace(attributes, user=acted_as)
         request.user = user
         if flowcontrol.is_long_running(info.verb, info.subresource, info.path):
-            return await self._authorized(request, info, local)
+            return await self._authorized(request, info, attributes, local)
         slots = self._limit.slot(info.verb)
         if slots.full and not local:
             return flowcontrol.too_many()
         with slots:
             try:
                 async with self.clock.timeout(self.config.request_timeout_s):
-                    return await self._authorized(request, info, local)
+                    return await self._authorized(request, info, attributes, local)
             except TimeoutError:
                 raise errors.timeout("Timeout: request did not complete within the allotted timeout") from None
 
-    async def _authorized(self, request: Request, info: RequestInfo, local: bool) -> Response:
-        user = request.user
-        assert user is not None
-        await authority.require(
-            self.core,
-            Attributes(
-                user, info.verb, info.path, info.resource_request, info.group, info.version, info.resource,
-                info.subresource, info.namespace, info.name,
-            ),
-        )  # fmt: skip
+    async def _authorized(self, request: Request, info: RequestInfo, attributes: Attributes, local: bool) -> Response:
+        await authority.require(self.core, attributes)
         if not info.resource_request:
             return await nonresource.handle(self, request, local)
         try:
@@ -207,6 +202,13 @@ class APIServer:
         except StatusError as error:
             error.warnings = scope.warnings
             raise
+
+
+def _attributes(user: UserInfo, info: RequestInfo) -> Attributes:
+    return Attributes(
+        user, info.verb, info.path, info.resource_request, info.group, info.version, info.resource, info.subresource,
+        info.namespace, info.name,
+    )  # fmt: skip
 
 
 def _build(module: str, fallback: Any, *args: Any, function: str = "build") -> Any:

@@ -5,7 +5,7 @@ Source: upstream's endpoints/handlers/response and registry/rest/table; the colu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pilothouse.api import errors, printing
@@ -24,16 +24,24 @@ def transform(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None) -> 
         return table(scope, entries, list_meta)
     if what == "PartialObjectMetadata":
         if list_meta is not None:
-            kind = f"*{scope.served.resource.list_kind}"
+            kind = _go_type(scope, scope.served.resource.list_kind)
             raise _not_acceptable(f"you requested PartialObjectMetadata, but the requested object is a list ({kind})")
         return partial(entries[0].obj, api_version)
     if list_meta is None:
-        kind = f"*{scope.served.resource.kind}"
+        kind = _go_type(scope, scope.served.resource.kind)
         raise _not_acceptable(
             f"you requested PartialObjectMetadataList, but the requested object is not a list ({kind})"
         )
     items = [partial(e.obj, api_version) for e in entries]
     return {"kind": "PartialObjectMetadataList", "apiVersion": api_version, "metadata": list_meta, "items": items}
+
+
+def _go_type(scope: Scope, kind: str) -> str:
+    """What upstream's messages call a kind."""
+    stored = scope.served.stored
+    if stored.custom:
+        return "*unstructured.UnstructuredList" if kind.endswith("List") else "*unstructured.Unstructured"
+    return f"*{stored.group.partition('.')[0] or 'core'}.{kind}"
 
 
 def _not_acceptable(message: str) -> StatusError:
@@ -64,7 +72,7 @@ def table(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None, *, head
     rows: list[Obj] = []
     for entry in entries:
         obj = entry.of(served)
-        row: Obj = {"cells": row_of(obj, now_s) if row_of is not None else default_row(obj, served.columns, now_s)}
+        row: Obj = {"cells": _cells(row_of, obj, served.columns, now_s)}
         if wanted == "Object":
             row["object"] = obj
         elif wanted == "Metadata":
@@ -92,6 +100,18 @@ def _definition(column: Column) -> Obj:
         "description": column.description,
         "priority": column.priority,
     }
+
+
+def _cells(
+    row_of: Callable[[Obj, float], list[Any]] | None, obj: Obj, columns: Sequence[Column], now_s: float
+) -> list[Any]:
+    if row_of is None:
+        return default_row(obj, columns, now_s)
+    try:
+        return row_of(obj, now_s)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        # An object that is hardly one: a bookmark's, or one that an older server stored.
+        return default_row(obj, columns, now_s)
 
 
 def default_row(obj: Obj, columns: Sequence[Column], now_s: float) -> list[Any]:

@@ -15,7 +15,7 @@ def create(scope: Scope, obj: Obj) -> ErrorList:
 
 def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:
     kind = scope.served.stored.kind
-    if scope.strategy is not None:
+    if scope.strategy is not None and scope.strategy.validate is not None:
         return scope.strategy.validate(new, old)
     return kind.validate_update(new, old)
 

@@ -82,7 +82,7 @@ class Token(NamedTuple):
 
 
 def encode_token(token: Token) -> str:
-    data = orjson.dumps({"v": "meta.k8s.io/v1", "rv": token.revision, "start": token.start})
+    data = orjson.dumps({"v": "meta.k8s.io/v1", "rv": token.revision, "start": "/" + token.start})
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 

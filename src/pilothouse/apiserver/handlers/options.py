@@ -66,7 +66,7 @@ def list_options(query: Query, watch: bool = False) -> ListOptions:
     """Raises 400 and 422 as upstream does."""
     given = _firsts(query)
     options = ListOptions(watch=watch)
-    if not given:
+    if not given and not watch:
         return options
     options.label_selector = given.get("labelSelector", "")
     options.field_selector = given.get("fieldSelector", "")
@@ -81,6 +81,9 @@ def list_options(query: Query, watch: bool = False) -> ListOptions:
     options.continue_ = given.get("continue", "")
     if "sendInitialEvents" in given:
         options.send_initial_events = parse_bool(given["sendInitialEvents"])
+    if watch and options.send_initial_events is None and not options.match and options.resource_version in ("", "0"):
+        # What watches without a revision have always done has become this option's meaning (KEP-3157).
+        options.send_initial_events, options.match = True, "NotOlderThan"
     errs = _watch_errors(options) if watch else _list_errors(options)
     if errs:
         raise invalid_options("ListOptions", errs)

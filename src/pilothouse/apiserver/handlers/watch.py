@@ -6,7 +6,7 @@ Source: upstream's endpoints/handlers/watch and storage/cacher; KEP-956 (bookmar
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
 
@@ -17,11 +17,14 @@ from pilothouse.apiserver import negotiation, tables
 from pilothouse.apiserver.handlers import lists, selection
 from pilothouse.apiserver.handlers.options import ListOptions, list_options
 from pilothouse.apiserver.handlers.scope import Scope
+from pilothouse.apiserver.handlers.selection import Selection
 from pilothouse.apiserver.negotiation import JSON
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.storage import store_failure
-from pilothouse.apiserver.registry.watchcache import Delivery, Watcher
+from pilothouse.apiserver.registry.watchcache import Delivery
 from pilothouse.store.interface import StoreError
+
+T = TypeVar("T")
 
 _BOOKMARK_S: Final = 60.0
 _BOOKMARK_BEFORE_END_S: Final = 2.0
@@ -37,38 +40,36 @@ async def handle(scope: Scope) -> Response:
         negotiation.output(request.headers.get("accept", ""), scope.media_types, stream=True)
     if scope.output.transform == "Table":
         tables.include_object(scope)
-    cache = scope.storage.cache
     after = None
     if options.resource_version not in ("", "0"):
         after = lists.parse_revision(options.resource_version)
-    await cache.ready()
-    limit = scope.core.config.watcher_queue_events
     stream = _Stream(scope, options)
-    if options.send_initial_events and after is not None:
-        # The state must be at least as new as the revision; the events before it are part of the state.
-        await lists.wait_for(scope, after)
-        after = None
-    elif options.send_initial_events and not options.resource_version:
-        try:
-            await scope.core.feed.fresh()
-        except StoreError as error:
-            raise store_failure(error) from error
-        await cache.ready()
-    elif options.send_initial_events is False and after is None:
-        if not options.resource_version:
-            await scope.core.feed.fresh()
-        after = cache.revision
     try:
-        watcher = cache.watch(
-            namespace=chosen.namespace, key=chosen.key, predicate=chosen.predicate, after=after, limit=limit
-        )
+        after = await _start(scope, options, after)
     except StatusError as error:
-        if error.code != 410:
+        if error.code not in (410, 504):
             raise
         # Upstream has begun to answer by then: the refusal is an event.
         return stream.refused(error)
-    stream.begin(watcher, chosen.namespace, cache.revision)
-    return stream.response()
+    return stream.response(chosen, after)
+
+
+async def _start(scope: Scope, options: ListOptions, after: int | None) -> int | None:
+    """Waits until the cache is as new as the watch must begin. Returns the revision whose successors it is of; None: of the
+    present objects and what comes after them. `after` None: from no revision or from 0."""
+    cache, feed = scope.storage.cache, scope.core.feed
+    await cache.ready()
+    if options.send_initial_events and after is not None:
+        # The state must be at least as new as the revision; the events before it are part of the state.
+        await lists.wait_for(scope, after)
+        return None
+    if after is None and not options.resource_version:
+        try:
+            await feed.fresh()
+        except StoreError as error:
+            raise store_failure(error) from error
+        await cache.ready()
+    return cache.revision if options.send_initial_events is False and after is None else after
 
 
 class _Stream:
@@ -76,9 +77,6 @@ class _Stream:
 
     def __init__(self, scope: Scope, options: ListOptions) -> None:
         self._scope, self._options = scope, options
-        self._watcher: Watcher | None = None
-        self._namespace = ""
-        self._initial_end = 0
         self._headers_due = True  # a table's columns come with its first event only
         clock, config = scope.core.clock, scope.core.config
         lasts_s = float(options.timeout_s or 0)
@@ -89,16 +87,18 @@ class _Stream:
             clock.monotonic() + _BOOKMARK_S, max(clock.monotonic(), self._ends_s - _BOOKMARK_BEFORE_END_S)
         )
 
-    def begin(self, watcher: Watcher, namespace: str, revision: int) -> None:
-        self._watcher, self._namespace, self._initial_end = watcher, namespace, revision
-
-    def response(self) -> Response:
+    def response(self, chosen: Selection, after: int | None) -> Response:
         scope = self._scope
         if scope.local:
-            return Response(200, {}, events=self._run(self._as_events), warnings=scope.warnings)
-        media_type = JSON if scope.output.media_type == JSON else scope.output.media_type + ";stream=watch"
-        encode = self._as_bytes if not scope.output.transform and scope.output.media_type == JSON else self._encoded
-        return Response(200, {"Content-Type": media_type}, chunks=self._run(encode), warnings=scope.warnings)
+            return Response(200, {}, events=self._run(chosen, after, self._as_events), warnings=scope.warnings)
+        plain = not scope.output.transform and scope.output.media_type == JSON
+        chunks = self._run(chosen, after, self._as_bytes if plain else self._encoded)
+        return Response(200, {"Content-Type": self._media_type}, chunks=chunks, warnings=scope.warnings)
+
+    @property
+    def _media_type(self) -> str:
+        media_type = self._scope.output.media_type
+        return media_type if media_type == JSON else media_type + ";stream=watch"
 
     def refused(self, error: StatusError) -> Response:
         scope = self._scope
@@ -112,17 +112,25 @@ class _Stream:
 
         if scope.local:
             return Response(200, {}, events=events(), warnings=scope.warnings)
-        media_type = JSON if scope.output.media_type == JSON else scope.output.media_type + ";stream=watch"
-        return Response(200, {"Content-Type": media_type}, chunks=chunks(), warnings=scope.warnings)
+        return Response(200, {"Content-Type": self._media_type}, chunks=chunks(), warnings=scope.warnings)
 
-    async def _run(self, encode: Callable[[list[Delivery | WatchEvent]], object]) -> AsyncIterator:  # type: ignore[type-arg]
-        scope, watcher = self._scope, self._watcher
-        assert watcher is not None
-        core, bookmarks = scope.core, self._options.allow_bookmarks
+    async def _run(
+        self, chosen: Selection, after: int | None, encode: Callable[[list[Delivery | WatchEvent]], T]
+    ) -> AsyncIterator[T]:
+        # The watcher is registered on the first step and not before: a stream that nobody reads must not collect events.
+        core, bookmarks = self._scope.core, self._options.allow_bookmarks
         clock = core.clock
-        cache = scope.storage.cache
+        cache = self._scope.storage.cache
+        limit = core.config.watcher_queue_events
         try:
-            revision = self._initial_end
+            watcher = cache.watch(
+                namespace=chosen.namespace, key=chosen.key, predicate=chosen.predicate, after=after, limit=limit
+            )
+        except StatusError as error:
+            yield encode([WatchEvent("ERROR", error.status())])
+            return
+        try:
+            revision = cache.revision
             batch: list[Delivery | WatchEvent] = []
             for entry in watcher.initial:
                 batch.append(Delivery("ADDED", entry, entry.revision))
@@ -158,14 +166,12 @@ class _Stream:
                 revision = deliveries[-1].revision
                 yield encode(list(deliveries))
         finally:
-            cache.unwatch(watcher, self._namespace)
+            cache.unwatch(watcher, chosen.namespace)
             watcher.close()
 
     def _bookmark(self, revision: int, *, initial_end: bool = False) -> WatchEvent:
         served = self._scope.served
         meta: Obj = {"resourceVersion": str(revision)}
-        if served.stored.custom is False:
-            meta["creationTimestamp"] = None
         if initial_end:
             meta["annotations"] = {INITIAL_EVENTS_END: "true"}
         obj: Obj = {"kind": served.resource.kind, "apiVersion": served.gvr.api_version, "metadata": meta}

@@ -210,7 +210,7 @@ async def _judge(scope: Scope, entry: Entry, new: Obj, options: WriteOptions) ->
     old_meta, meta = old["metadata"], new["metadata"]
     names.settle_namespace(scope, meta)
     _carry(meta, old_meta, "generation")
-    if scope.strategy is not None:
+    if scope.strategy is not None and scope.strategy.prepare is not None:
         scope.strategy.prepare(new, old)
     else:
         kind.prepare_update(new, old)

@@ -130,6 +130,7 @@ class Storage:
             except StoreError as error:
                 raise store_failure(error) from error
         if not result.succeeded:
+            self.cache.unexpect(key, value)
             raise Lost(self._current(key, result))
         return self.cache.written(key, value, obj, result.revision)
 

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, cast
 from sortedcontainers import SortedDict
 
 from pilothouse.api import errors
+from pilothouse.api.objects import Obj
 from pilothouse.apiserver.registry.entries import Entry, decode_value, with_revision
 from pilothouse.apiserver.registry.feed import Feed
 from pilothouse.apiserver.registry.resources import Stored
@@ -24,6 +25,7 @@ from pilothouse.store.interface import Event, KeyValue, Range, Store, prefix_end
 log = logging.getLogger(__name__)
 
 _PAGE_KEYS = 5000
+_EXPECTED_MOST = 1000  # writes under way
 _HISTORY_LEAST = 1000  # events kept whatever their age
 _HISTORY_MOST = 100_000
 _HISTORY_S = 75.0  # younger ones are kept past _HISTORY_LEAST (upstream's eventFreshDuration)
@@ -53,10 +55,10 @@ class Delivery(NamedTuple):
 class Watcher:
     """One watch: `take()` waits for the next deliveries. Too many waiting, and it is cut off: `take()` then gives None."""
 
-    __slots__ = ("_limit", "_predicate", "_queue", "_wake", "closed", "initial", "key")
+    __slots__ = ("_after", "_limit", "_predicate", "_queue", "_wake", "closed", "initial", "key")
 
-    def __init__(self, predicate: Predicate | None, limit: int) -> None:
-        self._predicate, self._limit = predicate, limit
+    def __init__(self, predicate: Predicate | None, limit: int, after: int = 0) -> None:
+        self._predicate, self._limit, self._after = predicate, limit, after
         self._queue: list[Delivery] = []
         self._wake: asyncio.Future[None] | None = None
         self.initial: Iterable[Entry] = ()
@@ -64,7 +66,7 @@ class Watcher:
         self.key = ""
 
     def offer(self, event: CacheEvent) -> None:
-        if self.closed:
+        if self.closed or event.revision <= self._after:
             return
         delivery = self._seen(event)
         if delivery is None:
@@ -120,10 +122,10 @@ class Watcher:
 class _Expected:
     """A value that this server is writing: its event need not be decoded."""
 
-    __slots__ = ("entry", "obj", "value")
+    __slots__ = ("entry", "obj")
 
-    def __init__(self, value: bytes, obj: dict[str, object]) -> None:
-        self.value, self.obj = value, obj
+    def __init__(self, obj: Obj) -> None:
+        self.obj = obj
         self.entry: Entry | None = None
 
 
@@ -140,7 +142,7 @@ class WatchCache:
         self._pending: list[Event] = []
         self._watchers: dict[str, set[Watcher]] = {}  # by namespace; "" for all
         self._single: dict[str, set[Watcher]] = {}  # of one object, by key
-        self._expected: dict[str, _Expected] = {}
+        self._expected: dict[tuple[str, bytes], _Expected] = {}
         feed.attach(stored.prefix, self)
 
     def detach(self) -> None:
@@ -212,37 +214,30 @@ class WatchCache:
 
     # Events
 
-    def expect(self, key: str, value: bytes, obj: dict[str, object]) -> None:
+    def expect(self, key: str, value: bytes, obj: Obj) -> None:
         """This server is about to write `value`, which is `obj`. Whoever calls this gives obj away."""
-        if len(self._expected) > 1000:
+        if len(self._expected) >= _EXPECTED_MOST:
             self._expected.pop(next(iter(self._expected)))
-        self._expected[key] = _Expected(value, obj)
+        self._expected[key, value] = _Expected(obj)
 
-    def written(self, key: str, value: bytes, obj: dict[str, object], revision: int) -> Entry:
+    def unexpect(self, key: str, value: bytes) -> None:
+        """The write failed."""
+        self._expected.pop((key, value), None)
+
+    def written(self, key: str, value: bytes, obj: Obj, revision: int) -> Entry:
         """The entry of a value that was written, the very one that watchers get."""
-        expected = self._expected.get(key)
-        if expected is not None and expected.value is value:
-            if expected.entry is None:
-                expected.entry = Entry(key, with_revision(obj, revision), revision)
-            elif expected.entry.revision == revision:
-                self._expected.pop(key, None)
-            return expected.entry
-        current = self._entries.get(key)
-        if current is not None and current.revision == revision:
-            return current
-        return Entry(key, with_revision(obj, revision), revision)
+        return self._entry_of(key, value, revision) or Entry(key, with_revision(obj, revision), revision)
 
-    def _taken(self, key: str, kv: KeyValue) -> Entry | None:
-        expected = self._expected.get(key)
-        if expected is None or expected.value != kv.value:
-            return self._decode(kv)
+    def _entry_of(self, key: str, value: bytes, revision: int) -> Entry | None:
+        """Writer and event come here in either order; the second of them takes the expectation away."""
+        expected = self._expected.get((key, value))
+        if expected is None:
+            return None
         if expected.entry is None:
-            expected.entry = Entry(key, with_revision(expected.obj, kv.mod_revision), kv.mod_revision)
-            return expected.entry  # `written` comes for it
-        self._expected.pop(key, None)
-        if expected.entry.revision != kv.mod_revision:
-            return self._decode(kv)
-        return expected.entry
+            expected.entry = Entry(key, with_revision(expected.obj, revision), revision)
+            return expected.entry
+        del self._expected[key, value]
+        return expected.entry if expected.entry.revision == revision else None
 
     def apply(self, events: list[Event]) -> None:
         if not self._filled:
@@ -263,7 +258,7 @@ class WatchCache:
                     continue
                 event = CacheEvent("DELETED", previous.at(revision), previous, revision, now_s)
             else:
-                entry = self._taken(key, kv)
+                entry = self._entry_of(key, kv.value, revision) or self._decode(kv)
                 if entry is None:
                     continue
                 previous = self._entries.get(key)
@@ -327,7 +322,7 @@ class WatchCache:
     ) -> Watcher:
         """A watcher of the whole resource, of one namespace or of one key. `after`: of events after that revision; None:
         of the present objects (`initial`) and the events after them. Raises 410 where the history does not reach back."""
-        watcher = Watcher(predicate, limit)
+        watcher = Watcher(predicate, limit, after or 0)
         if after is None:
             if key:
                 one = self._entries.get(key)

@@ -1,0 +1,80 @@
+"""A running API server over a store in memory, and a short way to ask it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from memory_store import MemoryStore
+
+from pilothouse.api.exchange import Request, Response, UserInfo
+from pilothouse.apiserver.config import Config, TokenEntry
+from pilothouse.apiserver.server import APIServer
+from pilothouse.clock import RealClock
+
+ADMIN = UserInfo("admin", "admin", ("system:masters", "system:authenticated"))
+JSON = "application/json"
+Call = Callable[..., Awaitable[Response]]
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+async def server(store: MemoryStore) -> AsyncIterator[APIServer]:
+    config = Config(
+        tokens=(TokenEntry("admintok", ADMIN), TokenEntry("janetok", UserInfo("jane", "jane", ("dev",)))),
+        disable_admission_plugins=("ServiceAccount",),
+    )
+    found = APIServer(store, RealClock(), config)
+    await found.start()
+    yield found
+    await found.stop()
+
+
+@pytest.fixture
+def call(server: APIServer) -> Call:
+    """call(method, "path?query", object, user=…): within the process."""
+
+    async def ask(
+        method: str, address: str, body: Any = None, *, user: UserInfo = ADMIN, content_type: str = JSON, **headers: str
+    ) -> Response:
+        return await server.handle(request_of(method, address, body, user, content_type, headers))
+
+    return ask
+
+
+@pytest.fixture
+def wire(server: APIServer) -> Call:
+    """The same, as bytes and with a token."""
+
+    async def ask(
+        method: str,
+        address: str,
+        body: bytes = b"",
+        *,
+        content_type: str = JSON,
+        token: str = "admintok",
+        **headers: str,
+    ) -> Response:
+        found = request_of(method, address, None, None, content_type if body else "", headers)
+        found.headers = {**found.headers, "authorization": f"Bearer {token}"} if token else found.headers
+        found.body = body
+        return await server.handle(found)
+
+    return ask
+
+
+def request_of(
+    method: str, address: str, body: Any, user: UserInfo | None, content_type: str, headers: dict[str, str]
+) -> Request:
+    from urllib.parse import parse_qsl
+
+    path, _, query = address.partition("?")
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    if content_type:
+        sent["content-type"] = content_type
+    return Request(method, path, parse_qsl(query, keep_blank_values=True), sent, object=body, user=user)
