@@ -129,3 +129,23 @@ def _requirement_is_usable(requirement: Obj) -> bool:
     else:
         return False
     return not names.qualified_name(requirement.get("key") or "") and not any(map(names.label_value, values))
+
+
+def show(selector: Obj | None) -> str:
+    """A label selector as tables show it (metav1.FormatLabelSelector): `a=b,c in (d,e)`; `<none>` where it chooses all."""
+    if selector is None:
+        return "<none>"
+    if not is_usable(selector):
+        return "<error>"
+    parts = [(k, f"{k}={v}") for k, v in (selector.get("matchLabels") or {}).items()]
+    for requirement in selector.get("matchExpressions") or ():
+        key, operator = requirement["key"], requirement["operator"]
+        values = ",".join(sorted(requirement.get("values") or ()))
+        text = {
+            "In": f"{key} in ({values})",
+            "NotIn": f"{key} notin ({values})",
+            "Exists": key,
+            "DoesNotExist": f"!{key}",
+        }[operator]
+        parts.append((key, text))
+    return ",".join(text for _, text in sorted(parts, key=lambda p: p[0])) or "<none>"

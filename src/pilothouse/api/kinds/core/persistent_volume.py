@@ -211,6 +211,4 @@ KIND = Kind(
     validate_status=_validate_status,
     warnings=_warnings,
     row=_row,
-    fields=lambda obj: {"name": meta(obj).get("name", "")},
-    field_names=frozenset({"name"}),
 )
