@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
-from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver import endpoints
 from pilothouse.apiserver.contracts import SubresourceStrategy
-from pilothouse.apiserver.registry.resources import ServedResource
+from pilothouse.apiserver.registry.resources import ServedResource, Stored
 
 
 def strategy(served: ServedResource, group: str, resource: str, subresource: str) -> SubresourceStrategy | None:
@@ -20,11 +19,12 @@ def strategy(served: ServedResource, group: str, resource: str, subresource: str
     own = served.strategies.get(subresource)
     if own is not None:
         return own
-    return _of_status(served.stored.kind) if subresource == "status" else None
+    return _of_status(served.stored) if subresource == "status" else None
 
 
 @cache
-def _of_status(kind: Kind) -> SubresourceStrategy:
+def _of_status(stored: Stored) -> SubresourceStrategy:
+    kind = stored.kind
     return SubresourceStrategy(
         prepare=kind.prepare_status or keep_all_but_status,
         validate=kind.validate_status,

@@ -27,7 +27,12 @@ class Selection:
 
 def select(scope: Scope, options: ListOptions) -> Selection:
     """Raises 400 for a selector that cannot be read or names a field that the resource does not have."""
-    return Selection(scope.namespace)
+    namespace = scope.namespace
+    stored = scope.served.stored
+    name = scope.info.name if scope.info.path_name else ""
+    if name and (namespace or not stored.namespaced):
+        return Selection(namespace, stored.key(namespace, name))
+    return Selection(namespace)
 
 
 def labels_of(obj: Obj) -> dict[str, str]:

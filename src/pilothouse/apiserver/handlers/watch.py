@@ -83,9 +83,12 @@ class _Stream:
         if lasts_s <= 0:
             lasts_s = config.min_request_timeout_s * (1 + clock.random.random())
         self._ends_s = clock.monotonic() + lasts_s
-        self._bookmark_s = min(
-            clock.monotonic() + _BOOKMARK_S, max(clock.monotonic(), self._ends_s - _BOOKMARK_BEFORE_END_S)
-        )
+        self._bookmark_s = self._next_bookmark(clock.monotonic())
+
+    def _next_bookmark(self, now_s: float) -> float:
+        """One a minute, and one shortly before the end."""
+        last_s = self._ends_s - _BOOKMARK_BEFORE_END_S
+        return min(now_s + _BOOKMARK_S, last_s) if last_s > now_s else now_s + _BOOKMARK_S
 
     def response(self, chosen: Selection, after: int | None) -> Response:
         scope = self._scope
@@ -152,9 +155,7 @@ class _Stream:
                 except TimeoutError:
                     now_s = clock.monotonic()
                     if bookmarks and now_s >= self._bookmark_s:
-                        self._bookmark_s = now_s + _BOOKMARK_S
-                        if self._ends_s - _BOOKMARK_BEFORE_END_S > now_s:
-                            self._bookmark_s = min(self._bookmark_s, self._ends_s - _BOOKMARK_BEFORE_END_S)
+                        self._bookmark_s = self._next_bookmark(now_s)
                         if watcher.idle:
                             revision = max(revision, cache.revision)
                             yield encode([self._bookmark(revision)])
