@@ -89,3 +89,30 @@ def quantity_value(name: str, value: Any, path: str) -> ErrorList:
 def basic_quantity(value: Any, path: str) -> ErrorList:
     whole = parse(value).value()
     return [field.invalid(path, whole, "must be a valid resource quantity")] if whole < 0 else []
+
+
+def huge_page_amount(name: str, value: Any, path: str) -> ErrorList:
+    """An amount of huge pages is a multiple of their size."""
+    size_text = name.removeprefix("hugepages-")
+    try:
+        size = parse(size_text)
+    except ValueError:
+        size = None
+    if size is None or size.value() <= 0 or size.milli() % 1000 or parse(value).value() % size.value():
+        detail = f"{value} is not positive integer multiple of {size_text}"
+        return [field.invalid(path, str(value), detail)]
+    return []
+
+
+def limits(values: dict[str, Any] | None, path: str) -> ErrorList:
+    """Limits alone, as an overhead has them; `path` is that of what they limit."""
+    found: ErrorList = []
+    named = set(values or ())
+    for name, value in (values or {}).items():
+        at = f"{path}.limits[{name}]"
+        found += container_resource_name(name, at) + quantity_value(name, value, at)
+        if is_huge_page(name):
+            found += huge_page_amount(name, value, at)
+    if any(map(is_huge_page, named)) and not named & {"cpu", "memory"}:
+        found.append(field.forbidden(path, "HugePages require cpu or memory"))
+    return found
