@@ -25,10 +25,11 @@ def config_map(name: str, **data: str) -> Obj:
 
 async def flat(response: Response) -> AsyncIterator[WatchEvent]:
     assert response.events is not None
-    async for batch in response.events:
-        assert batch
-        for event in batch:
-            yield event
+    async with aclosing(response.events) as batches:  # type: ignore[type-var]
+        async for batch in batches:
+            assert batch
+            for event in batch:
+                yield event
 
 
 async def take(events: AsyncIterator[WatchEvent], count: int) -> list[tuple[str, str]]:

@@ -196,6 +196,8 @@ def storage_version_hash(served: ServedResource) -> str:
     """What tells clients that a resource is stored anew: upstream's hash of the stored group, version and kind."""
     stored = served.stored
     version = stored.api_version.rpartition("/")[2]
+    if stored.gvk.kind == "CustomResourceDefinition":
+        version = "v1beta1"  # upstream's values are of this version; both can read both
     name = f"{stored.group}/{version}/{stored.gvk.kind}"
     return base64.b64encode(hashlib.sha256(name.encode()).digest()[:8]).decode()
 

@@ -159,8 +159,11 @@ class APIServer:
         if slots.full and not local:
             return flowcontrol.too_many()
         with slots:
+            limit_s = self.config.request_timeout_s
+            if request.query:
+                limit_s = flowcontrol.time_limit(request, limit_s)
             try:
-                async with self.clock.timeout(self.config.request_timeout_s):
+                async with self.clock.timeout(limit_s):
                     return await self._authorized(request, info, attributes, local)
             except TimeoutError:
                 raise errors.timeout("Timeout: request did not complete within the allotted timeout") from None
@@ -186,6 +189,8 @@ class APIServer:
         group, resource, subresource = stored.group, stored.resource, info.subresource
         place = None if stored.custom else endpoints.endpoint(info.group, resource, subresource)
         scope = Scope(self.core, info, request, request.user, served, local, negotiation.Output())
+        if served.warning:
+            scope.warnings.append(served.warning)
         try:
             if place is not None:
                 return await special.handle(scope, place, accept)

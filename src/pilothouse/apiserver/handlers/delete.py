@@ -35,6 +35,12 @@ _RETURN_OBJECT = frozenset(
 )  # fmt: skip
 # Events have no dependents: upstream's strategy of them says so.
 _NO_DEPENDENTS = frozenset({("", "events")})
+# What is deleted without a word about its dependents leaves them behind here, as in the first versions of these kinds.
+_ORPHAN_BY_DEFAULT = frozenset({("", "replicationcontrollers"), ("batch", "jobs")})
+_JOBS_WARNING = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
 
 
 async def handle(scope: Scope) -> Response:
@@ -50,6 +56,8 @@ async def handle(scope: Scope) -> Response:
 async def delete(scope: Scope, options: DeleteOptions) -> tuple[Entry | Obj, bool]:
     """Deletes the object that the scope names. Returns what is left of it or a Status, and whether it is gone."""
     name = (scope.served.stored.group, scope.served.stored.resource)
+    if name == ("batch", "jobs") and options.orphan is None and options.propagation is None:
+        scope.warn(_JOBS_WARNING)
     entry = await _retried(scope, _SPECIAL.get(name, _attempt), options)
     if isinstance(entry, _Left):
         return entry.entry, False
@@ -234,15 +242,16 @@ def _mark_deleting(meta: Obj, now_s: float) -> None:
 
 def _finalizers(scope: Scope, present: list[str], options: DeleteOptions) -> list[str]:
     """The object's finalizers with those of the garbage collector added or removed, as the options ask."""
-    orphan, foreground = ORPHAN in present, FOREGROUND in present and ORPHAN not in present
-    if (scope.served.stored.group, scope.served.stored.resource) in _NO_DEPENDENTS:
+    name = (scope.served.stored.group, scope.served.stored.resource)
+    if name in _NO_DEPENDENTS:
         orphan = foreground = False
     elif options.orphan is not None:
         orphan, foreground = options.orphan, False
     elif options.propagation is not None:
         orphan, foreground = options.propagation == "Orphan", options.propagation == "Foreground"
     else:
-        first = next((f for f in present if f in (ORPHAN, FOREGROUND)), "")
+        default = ORPHAN if name in _ORPHAN_BY_DEFAULT else ""
+        first = next((f for f in present if f in (ORPHAN, FOREGROUND)), default)
         orphan, foreground = first == ORPHAN, first == FOREGROUND
     out = [f for f in present if f not in (ORPHAN, FOREGROUND)]
     if orphan:

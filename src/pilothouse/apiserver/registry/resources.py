@@ -44,12 +44,18 @@ _STORED_VERSIONS: dict[tuple[str, str], str] = {
     ("coordination.k8s.io", "leasecandidates"): "v1beta1",
     ("certificates.k8s.io", "clustertrustbundles"): "v1beta1",
     ("certificates.k8s.io", "podcertificaterequests"): "v1beta1",
+    ("resource.k8s.io", "devicetaintrules"): "v1beta2",
     ("storagemigration.k8s.io", "storageversionmigrations"): "v1beta1",
     ("scheduling.k8s.io", "workloads"): "v1beta1",
     ("scheduling.k8s.io", "podgroups"): "v1beta1",
 }
 # Resources that are another one's objects under a second name (upstream's cohabitating resources).
 _COHABITANTS: dict[tuple[str, str], tuple[str, str]] = {("events.k8s.io", "events"): ("", "events")}
+
+_DEPRECATED: dict[tuple[str, str, str], str] = {
+    ("", "v1", "ComponentStatus"): "v1 ComponentStatus is deprecated in v1.19+",
+    ("", "v1", "Endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
 
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 
@@ -249,7 +255,8 @@ def built_in(runtime_config: Mapping[str, bool]) -> Iterator[ServedResource]:
         if resource.gvk != kept.gvk:
             decode = kind.decode.get(gvr.version) or _with_api_version(kept.gvk.api_version)
             encode = kind.encode.get(gvr.version) or _with_api_version(gvr.api_version)
-        yield ServedResource(resource, type_, kept, kind, columns_of(gvr), decode, encode)
+        warning = _DEPRECATED.get((gvr.group, gvr.version, resource.kind), "")
+        yield ServedResource(resource, type_, kept, kind, columns_of(gvr), decode, encode, warning=warning)
 
 
 def _stored(resource: Resource) -> Stored:

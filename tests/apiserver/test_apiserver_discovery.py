@@ -1,0 +1,110 @@
+"""Discovery, health, version and metrics."""
+
+from __future__ import annotations
+
+import orjson
+from conftest import Call
+
+from pilothouse.api.scheme import GVR
+from pilothouse.apiserver.server import APIServer
+
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+async def test_groups(call: Call) -> None:
+    groups = (await call("GET", "/apis")).object["groups"]
+    names = [g["name"] for g in groups]
+    assert names[:3] == ["apiregistration.k8s.io", "apps", "events.k8s.io"]
+    autoscaling = next(g for g in groups if g["name"] == "autoscaling")
+    assert autoscaling["preferredVersion"] == {"groupVersion": "autoscaling/v2", "version": "v2"}
+    assert (await call("GET", "/api/")).object["versions"] == ["v1"]
+    assert (await call("GET", "/apis/apps/")).object["kind"] == "APIGroup"
+
+
+async def test_resources(call: Call) -> None:
+    rows = {r["name"]: r for r in (await call("GET", "/apis/apps/v1")).object["resources"]}
+    assert rows["deployments"] == {
+        "name": "deployments",
+        "singularName": "deployment",
+        "namespaced": True,
+        "kind": "Deployment",
+        "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+        "shortNames": ["deploy"],
+        "categories": ["all"],
+        "storageVersionHash": "8aSe+NMegvE=",
+    }
+    assert rows["deployments/scale"]["group"] == "autoscaling"
+    core = (await call("GET", "/api/v1")).object
+    assert "apiVersion" not in core, "upstream leaves it out of the oldest document only"
+    hashes = {r["name"]: r.get("storageVersionHash") for r in core["resources"]}
+    assert (hashes["configmaps"], hashes["bindings"]) == ("qFsyl6wFWjQ=", None)
+
+
+async def test_aggregated(wire: Call, server: APIServer) -> None:
+    answer = await wire("GET", "/apis", accept=AGGREGATED + ",application/json")
+    assert answer.headers["Content-Type"] == AGGREGATED
+    assert answer.headers["Cache-Control"] == "public"
+    body = orjson.loads(answer.body)
+    apps = next(i for i in body["items"] if i["metadata"]["name"] == "apps")
+    deployments = next(r for r in apps["versions"][0]["resources"] if r["resource"] == "deployments")
+    assert deployments["subresources"][0] == {
+        "subresource": "scale",
+        "responseKind": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
+        "verbs": ["get", "patch", "update"],
+    }
+    again = await wire("GET", "/apis", accept=AGGREGATED, if_none_match=answer.headers["ETag"])
+    assert (again.status, again.body) == (304, b"")
+    server.registry.remove(GVR("apps", "v1", "deployments"))
+    changed = await wire("GET", "/apis", accept=AGGREGATED, if_none_match=answer.headers["ETag"])
+    assert changed.status == 200
+    assert b'"deployments"' not in changed.body
+
+
+async def test_a_resource_comes_and_goes(call: Call, server: APIServer) -> None:
+    gvr = GVR("", "v1", "configmaps")
+    served = server.registry.get(*gvr)
+    assert served is not None
+    server.registry.remove(gvr)
+    assert (await call("GET", "/api/v1/configmaps")).status == 404
+    server.registry.add(served)
+    assert (await call("GET", "/api/v1/configmaps")).status == 200
+
+
+async def test_health(wire: Call) -> None:
+    for root in ("healthz", "livez", "readyz"):
+        assert (await wire("GET", f"/{root}", token="")).body == b"ok"
+        verbose = (await wire("GET", f"/{root}?verbose")).body.decode()
+        assert verbose.startswith("[+]ping ok\n[+]log ok\n")
+        assert verbose.endswith(f"{root} check passed\n")
+    assert (await wire("GET", "/livez/ping")).body == b"ok"
+    assert (await wire("GET", "/livez/nope")).status == 404
+    excluded = (await wire("GET", "/readyz?verbose&exclude=ping&exclude=blah")).body.decode()
+    assert excluded.startswith("[+]ping excluded: ok\n")
+    assert 'warn: some health checks cannot be excluded: no matches for "blah"\n' in excluded
+
+
+async def test_unreadiness(wire: Call, server: APIServer) -> None:
+    server.ready = False
+    answer = await wire("GET", "/readyz")
+    assert answer.status == 500
+    assert b"[-]informer-sync failed: reason withheld" in answer.body
+
+
+async def test_version_and_paths(wire: Call) -> None:
+    version = orjson.loads((await wire("GET", "/version")).body)
+    assert (version["major"], version["minor"], version["gitVersion"]) == ("1", "37", "v1.37.2")
+    paths = orjson.loads((await wire("GET", "/")).body)["paths"]
+    assert {"/api/v1", "/apis/apps/v1", "/readyz/etcd", "/openapi/v3", "/version"} <= set(paths)
+
+
+async def test_metrics(wire: Call) -> None:
+    await wire("GET", "/api/v1/pods")
+    await wire("GET", "/api/v1/namespaces/a/pods/x")
+    text = (await wire("GET", "/metrics")).body.decode()
+    assert (
+        'apiserver_request_total{code="200",component="apiserver",dry_run="",group="",resource="pods",scope="cluster",'
+        'subresource="",verb="LIST",version="v1"} 1.0'
+    ) in text
+    assert 'apiserver_request_duration_seconds_bucket{component="apiserver",' in text
+    assert 'apiserver_storage_objects{resource="namespaces"} 4.0' in text
+    assert "process_resident_memory_bytes" in text
