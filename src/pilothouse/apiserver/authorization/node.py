@@ -237,7 +237,7 @@ _SECRET_VOLUMES = (
 )  # fmt: skip
 
 
-def _secret_names(pod: Obj) -> Iterator[str]:
+def secret_names(pod: Obj) -> Iterator[str]:
     spec = pod["spec"]
     for reference in spec.get("imagePullSecrets") or ():
         yield reference.get("name", "")
@@ -249,7 +249,7 @@ def _secret_names(pod: Obj) -> Iterator[str]:
             yield get(source, "secret", "name", default="")
 
 
-def _config_map_names(pod: Obj) -> Iterator[str]:
+def config_map_names(pod: Obj) -> Iterator[str]:
     spec = pod["spec"]
     yield from _environment(spec, "configMapRef", "configMapKeyRef")
     for volume in spec.get("volumes") or ():
@@ -258,14 +258,14 @@ def _config_map_names(pod: Obj) -> Iterator[str]:
             yield get(source, "configMap", "name", default="")
 
 
-def _claim_names(pod: Obj) -> Iterator[str]:
+def claim_names(pod: Obj) -> Iterator[str]:
     for volume in pod["spec"].get("volumes") or ():
         yield get(volume, "persistentVolumeClaim", "claimName", default="")
         if volume.get("ephemeral") is not None:
             yield f"{pod['metadata']['name']}-{volume.get('name', '')}"
 
 
-def _resource_claim_names(pod: Obj) -> Iterator[str]:
+def resource_claim_names(pod: Obj) -> Iterator[str]:
     for claim in pod["spec"].get("resourceClaims") or ():
         yield claim.get("resourceClaimName") or ""
     for status in get(pod, "status", "resourceClaimStatuses", default=()):
@@ -280,7 +280,7 @@ def _named_by(names: Callable[[Obj], Iterator[str]]) -> Callable[[Objects, str, 
     return related
 
 
-_uses_claim = _named_by(_claim_names)
+_uses_claim = _named_by(claim_names)
 _VOLUME_SECRETS = (
     ("azureFile", "secretName", "secretNamespace"), ("cephfs", "secretRef"), ("cinder", "secretRef"),
     ("csi", "nodePublishSecretRef"), ("csi", "nodeStageSecretRef"), ("csi", "nodeExpandSecretRef"),
@@ -310,7 +310,7 @@ def _volume(objects: Objects, node: str, namespace: str, name: str) -> bool:
     return volume is not None and _uses_volume(objects, node, volume)
 
 
-_secret_of_pod = _named_by(_secret_names)
+_secret_of_pod = _named_by(secret_names)
 
 
 def _secret(objects: Objects, node: str, namespace: str, name: str) -> bool:
@@ -337,12 +337,12 @@ def _bound_by(group: str, resource: str) -> Callable[[Objects, str, str, str], b
 
 _RELATIONS: dict[tuple[str, str], Callable[[Objects, str, str, str], bool]] = {
     ("", "secrets"): _secret,
-    ("", "configmaps"): _named_by(_config_map_names),
+    ("", "configmaps"): _named_by(config_map_names),
     ("", "persistentvolumeclaims"): _uses_claim,
     ("", "persistentvolumes"): _volume,
     ("", "serviceaccounts"): _named_by(_service_account_of),
     ("", "pods"): _pod_on,
-    ("resource.k8s.io", "resourceclaims"): _named_by(_resource_claim_names),
+    ("resource.k8s.io", "resourceclaims"): _named_by(resource_claim_names),
     ("resource.k8s.io", "resourceslices"): _bound_by("resource.k8s.io", "resourceslices"),
     ("storage.k8s.io", "volumeattachments"): _bound_by("storage.k8s.io", "volumeattachments"),
     ("certificates.k8s.io", "podcertificaterequests"): _bound_by("certificates.k8s.io", "podcertificaterequests"),
