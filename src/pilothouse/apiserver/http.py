@@ -5,9 +5,12 @@ A request becomes an `exchange.Request`, its answer bytes or a stream of chunks.
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
@@ -20,6 +23,8 @@ from pilothouse.apiserver.server import APIServer
 
 log = logging.getLogger(__name__)
 
+_GZIP_LEAST_BYTES = 128 * 1024
+_GZIP_LEVEL = 1  # upstream's: speed before size
 _SHUTDOWN_S = 5.0
 _KEEPALIVE_S = 90.0
 _LISTS = frozenset({"accept", "accept-encoding", "if-none-match"})
@@ -66,6 +71,8 @@ def _handler(server: APIServer) -> Callable[[web.BaseRequest], Awaitable[web.Str
         response = await server.handle(request)
         if response.chunks is not None:
             return await _stream(server, incoming, response)
+        if len(response.body) > _GZIP_LEAST_BYTES and "Content-Encoding" not in response.headers:
+            await _compress(request, response)
         return _plain(server, response)
 
     return handle
@@ -138,6 +145,16 @@ def _plain(server: APIServer, response: Response) -> web.Response:
         status=response.status, headers=CIMultiDict(_headers(server, response.headers, response.warnings)),
         body=response.body,
     )  # fmt: skip
+
+
+async def _compress(request: Request, response: Response) -> None:
+    """Upstream's rule: large answers, where Accept-Encoding has the word, whatever its quality."""
+    accepted = request.headers.get("accept-encoding", "")
+    if any(part.partition(";")[0].strip() == "gzip" for part in accepted.split(",")):
+        loop = asyncio.get_running_loop()
+        response.body = await loop.run_in_executor(None, partial(gzip.compress, response.body, _GZIP_LEVEL, mtime=0))
+        response.headers["Content-Encoding"] = "gzip"
+        response.headers["Vary"] = "Accept-Encoding"
 
 
 async def _stream(server: APIServer, incoming: web.BaseRequest, response: Response) -> web.StreamResponse:

@@ -27,4 +27,4 @@ async def handle(scope: Scope) -> Response:
         except StatusError as error:
             if error.code != 404:
                 raise
-    return answers.of_list(scope, entries, meta)
+    return await answers.of_list(scope, entries, meta)

@@ -119,7 +119,7 @@ async def handle(scope: Scope) -> Response:
     options = list_options(scope.request.query)
     chosen = selection.select(scope, options)
     entries, meta = await find(scope, options, chosen)
-    return answers.of_list(scope, entries, meta)
+    return await answers.of_list(scope, entries, meta)
 
 
 async def find(scope: Scope, options: ListOptions, chosen: Selection) -> tuple[list[Entry], Obj]:

@@ -24,7 +24,7 @@ from pilothouse.store.interface import Event, KeyValue, Range, Store, prefix_end
 
 log = logging.getLogger(__name__)
 
-_PAGE_KEYS = 5000
+_PAGE_KEYS = 500  # decoded without a pause
 _EXPECTED_MOST = 1000  # writes under way
 _HISTORY_LEAST = 1000  # events kept whatever their age
 _HISTORY_MOST = 100_000
