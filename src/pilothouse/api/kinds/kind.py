@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pilothouse.api.exchange import UserInfo
 from pilothouse.api.field import ErrorList
 from pilothouse.api.objects import Obj
 
@@ -45,6 +46,9 @@ class Kind:
     prepare_status: Callable[[Obj, Obj], None] | None = None
     """(new, old): changes new, an update of the status subresource: keeps all of old but status (and upstream's exceptions).
     None: the generic rule, which keeps old's spec and metadata but for managedFields (see upstream's strategy of the kind)."""
+
+    author: Callable[[Obj, UserInfo], None] = _nothing
+    """(obj, user): changes obj: writes down who creates it, where the kind records that. Called after `prepare_create`."""
 
     stamp: Callable[[Obj, Obj | None, str], None] = _nothing
     """(new, old or None, now as metav1.Time): changes new: writes the time where the kind records one. Called after each of the
