@@ -17,10 +17,6 @@ from pilothouse.api.printing import age
 _NODE_ID_MAX: Final = 256
 
 
-def _name(text: str, _prefix: bool) -> list[str]:
-    return names.dns1123_subdomain(text)
-
-
 def _drivers(drivers: list[Obj]) -> ErrorList:
     found: ErrorList = []
     seen: set[str] = set()
@@ -102,7 +98,6 @@ KIND = Kind(
     prepare_status=_prepare_status,
     validate=_validate,
     validate_update=_validate_update,
-    name=_name,
     row=_row,
     unconditional_update=False,
 )

@@ -1,0 +1,1 @@
+"""Flow schemas and priority levels."""
