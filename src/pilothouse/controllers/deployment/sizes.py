@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from pilothouse.api.objects import Obj, get
 from pilothouse.controllers.deployment.revisions import MAX_REPLICAS, size_annotation
+from pilothouse.controllers.intorpercent import scaled
 
 
 def replicas(obj: Obj) -> int:
@@ -30,19 +31,6 @@ def active(replica_sets: Iterable[Obj | None]) -> list[Obj]:
 
 def is_rolling(deployment: Obj) -> bool:
     return bool(get(deployment, "spec", "strategy", "type", default="RollingUpdate") == "RollingUpdate")
-
-
-def scaled(value: int | str | None, whole: int, *, up: bool) -> int:
-    """A number, or a percentage of `whole`, rounded up or down. Raises ValueError."""
-    if value is None:
-        return 0
-    if isinstance(value, int):
-        return value
-    digits = value.removesuffix("%")
-    if digits == value or not digits.isascii() or not digits.isdigit() or len(digits) > 9:
-        raise ValueError(f'invalid value for IntOrString: invalid value "{value}"')
-    exact = int(digits) * whole
-    return -(-exact // 100) if up else exact // 100
 
 
 def fenceposts(deployment: Obj) -> tuple[int, int]:
