@@ -99,7 +99,7 @@ def huge_page_amount(name: str, value: Any, path: str) -> ErrorList:
     except ValueError:
         size = None
     if size is None or size.value() <= 0 or size.milli() % 1000 or parse(value).value() % size.value():
-        detail = f"{value} is not positive integer multiple of {size_text}"
+        detail = f"{value} is not positive integer multiple of {name}"
         return [field.invalid(path, str(value), detail)]
     return []
 

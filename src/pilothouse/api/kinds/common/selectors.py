@@ -149,3 +149,19 @@ def show(selector: Obj | None) -> str:
         }[operator]
         parts.append((key, text))
     return ",".join(text for _, text in sorted(parts, key=lambda p: p[0])) or "<none>"
+
+
+def go_string(selector: Obj) -> str:
+    """A label selector as Go's generated String method writes it, which one table shows."""
+    labels = selector.get("matchLabels") or {}
+    shown = "".join(f"{k}: {labels[k]}," for k in sorted(labels))
+    expressions = "".join(
+        "LabelSelectorRequirement{"
+        f"Key:{e.get('key') or ''},Operator:{e.get('operator') or ''},Values:[{' '.join(e.get('values') or ())}],"
+        "},"
+        for e in selector.get("matchExpressions") or ()
+    )
+    return (
+        f"&LabelSelector{{MatchLabels:map[string]string{{{shown}}},"
+        f"MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
