@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pilothouse.api import errors
 from pilothouse.api.errors import StatusError
+from pilothouse.controllers.job.census import FINALIZER
 from pilothouse.controllers.job.indexes import Intervals
-from pilothouse.controllers.job.sync import FINALIZER
 
 NAME = "job-controller"
 GC = "garbage-collector-controller"

@@ -38,11 +38,6 @@ class Expectations:
         """Replaces what the key expects. `deletions` are names of what has been or will be deleted."""
         self._of[key] = _Expected(self._clock.monotonic(), additions, set(deletions))
 
-    def raise_additions(self, key: str, additions: int) -> None:
-        expected = self._of.get(key)
-        if expected is not None:
-            expected.additions += additions
-
     def created(self, key: str, count: int = 1) -> None:
         """So many additions were seen, or will not come."""
         expected = self._of.get(key)

@@ -5,7 +5,7 @@ Source: upstream's pkg/controller/history and KEP "ControllerRevision".
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -23,8 +23,14 @@ _ESCAPED: Final = {  # by Go's encoder, in strings; they occur nowhere else
 
 
 def template_patch(owner: Obj) -> Obj:
-    """What a revision holds: a patch that gives a workload this template."""
-    return {"spec": {"template": {**owner["spec"]["template"], "$patch": "replace"}}}
+    """What a revision holds: a patch that gives a workload this template. Its keys are sorted: upstream compares bytes."""
+    return {"spec": {"template": _sorted({**owner["spec"]["template"], "$patch": "replace"})}}
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _sorted(v) for k, v in sorted(value.items())}
+    return [_sorted(v) for v in value] if isinstance(value, list) else value
 
 
 def template_of(revision: Obj) -> Obj:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, controller_of
-from pilothouse.client import Client, ResourceClient
+from pilothouse.client import ResourceClient
 from pilothouse.client.cache import Selects
 from pilothouse.controllers.pods import controller_ref, is_deleted
 
@@ -18,8 +18,8 @@ from pilothouse.controllers.pods import controller_ref, is_deleted
 class Claimer:
     """Claims the objects of one resource (`claimed`) for owners of another (`owners`)."""
 
-    def __init__(self, client: Client, owners: ResourceClient, claimed: ResourceClient) -> None:
-        self._client, self._owners, self._claimed = client, owners, claimed
+    def __init__(self, owners: ResourceClient, claimed: ResourceClient) -> None:
+        self._owners, self._claimed = owners, claimed
 
     async def claim(
         self, owner: Obj, selector: Selects, objects: Iterable[Obj], *,

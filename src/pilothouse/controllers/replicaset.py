@@ -35,7 +35,7 @@ class ReplicaSetController(Controller):
         self.expectations = Expectations(self.clock)
         self._api = self.client.resource(self.group, "v1", self.resource)
         self._control = p.PodControl(self.client, self.recorder)
-        self._claimer = Claimer(self.client, self._api, self._control.pods)
+        self._claimer = Claimer(self._api, self._control.pods)
         p.index_by_controller(self.sets)
         p.index_by_controller(self.pods)
         self.sets.add_handler(self.enqueue, lambda _, new: self.enqueue(new), self._set_deleted)

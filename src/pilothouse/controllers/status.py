@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from pilothouse.api.errors import StatusError
@@ -44,17 +43,4 @@ async def write(resource: ResourceClient, obj: Obj, status: Obj) -> Obj:
         obj = await resource.get(metadata["name"], metadata.get("namespace", ""))
         if obj["metadata"]["uid"] != metadata["uid"]:
             return obj
-    raise AssertionError("unreachable")
-
-
-async def write_computed(resource: ResourceClient, obj: Obj, compute: Callable[[Obj], Obj]) -> Obj:
-    """As `write`, with the status computed anew from each state of the object."""
-    metadata = obj["metadata"]
-    for retry in range(_RETRIES + 1):
-        try:
-            return await resource.update({**obj, "status": compute(obj)}, "status")
-        except StatusError as error:
-            if retry == _RETRIES or error.code != 409:
-                raise
-        obj = await resource.get(metadata["name"], metadata.get("namespace", ""))
     raise AssertionError("unreachable")

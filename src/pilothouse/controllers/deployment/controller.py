@@ -26,7 +26,7 @@ class DeploymentController(Controller):
         self.pods = self.informer("", "v1", "pods")
         self._api = self.client.resource("apps", "v1", "deployments")
         self._sets_api = self.client.resource("apps", "v1", "replicasets")
-        self._claimer = Claimer(self.client, self._api, self._sets_api)
+        self._claimer = Claimer(self._api, self._sets_api)
         p.index_by_controller(self.sets)
         p.index_by_controller(self.pods)
         self.deployments.add_handler(self.enqueue, lambda _, new: self.enqueue(new), self.enqueue)

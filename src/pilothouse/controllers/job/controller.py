@@ -10,7 +10,8 @@ from pilothouse.client import QueueClosed, RateLimiter, WorkQueue
 from pilothouse.controllers import pods as p
 from pilothouse.controllers.base import Context, Controller
 from pilothouse.controllers.expectations import Expectations
-from pilothouse.controllers.job.sync import FINALIZER, JobSync, Memory, has_finalizer, is_finished, remove_finalizer
+from pilothouse.controllers.job.census import FINALIZER, has_finalizer, is_finished
+from pilothouse.controllers.job.sync import JobSync, Memory, remove_finalizer
 from pilothouse.controllers.ownership import Claimer
 from pilothouse.controllers.selection import selector_of
 
@@ -37,7 +38,7 @@ class JobController(Controller):
         self.pods = self.informer("", "v1", "pods")
         self._api = self.client.resource("batch", "v1", "jobs")
         self._control = p.PodControl(self.client, self.recorder)
-        self._claimer = Claimer(self.client, self._api, self._control.pods)
+        self._claimer = Claimer(self._api, self._control.pods)
         self._memory = Memory(Expectations(self.clock))
         p.index_by_controller(self.pods)
         self.jobs.add_handler(self.enqueue, self._job_updated, self._job_deleted)

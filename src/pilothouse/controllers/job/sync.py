@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from pilothouse.api.errors import StatusError
-from pilothouse.api.objects import Obj, copy, get, key_of
+from pilothouse.api.objects import Obj, copy, key_of
 from pilothouse.client import Recorder, ResourceClient
 from pilothouse.clock import Clock
 from pilothouse.controllers import pods as p
 from pilothouse.controllers import status as st
 from pilothouse.controllers.batches import all_of, slow_start
 from pilothouse.controllers.expectations import Expectations
-from pilothouse.controllers.job.backoff import Record, finished_at, index_wait_s
+from pilothouse.controllers.job.backoff import Record, index_wait_s
+from pilothouse.controllers.job.census import FINALIZER, Census, has_finalizer, is_suspended
 from pilothouse.controllers.job.indexes import (
     FAILURES,
     IGNORED_FAILURES,
     INDEX,
-    Intervals,
     all_failures_of,
     failures_of,
     index_of,
-    is_indexed,
 )
-from pilothouse.controllers.job.policies import is_failed, judge, only_replaces_failed, success_message
+from pilothouse.controllers.job.policies import is_failed, judge, only_replaces_failed
 
-FINALIZER: Final = "batch.kubernetes.io/job-tracking"
 _PODS_MAX: Final = 500  # made or deleted in one sync
 _UNCOUNTED_MAX: Final = 500
 _GENERATED_NAME_MAX: Final = 58
 _INDEX_VARIABLE: Final = "JOB_COMPLETION_INDEX"
-
-
-def has_finalizer(pod: Obj) -> bool:
-    return FINALIZER in (pod["metadata"].get("finalizers") or ())
-
-
-def is_finished(job: Obj) -> bool:
-    return any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in conditions_of(job))
-
-
-def conditions_of(job: Obj) -> list[Obj]:
-    found: list[Obj] = (job.get("status") or {}).get("conditions") or []
-    return found
-
-
-def is_suspended(job: Obj) -> bool:
-    return bool(job["spec"].get("suspend"))
 
 
 @dataclass(slots=True)
@@ -63,52 +44,33 @@ class Memory:
     finished: set[str] = field(default_factory=set)  # uids of Jobs whose end was written, unseen yet
 
 
-class JobSync:
+class JobSync(Census):
     def __init__(
         self, job: Obj, pods: list[Obj], *, api: ResourceClient, control: p.PodControl, recorder: Recorder, clock: Clock,
         memory: Memory, again: Callable[[float], None],
     ) -> None:  # fmt: skip
         """`job` is this sync's own copy. `again(seconds)` asks for another sync."""
-        self.job, self.pods = job, pods
-        self._api, self._control, self._recorder, self._clock = api, control, recorder, clock
+        super().__init__(
+            job, pods, clock, memory.backoff.get(key_of(job), Record()), memory.removing.get(key_of(job), ())
+        )
+        self._api, self._control, self._recorder = api, control, recorder
         self._memory, self._again = memory, again
         self.key = key_of(job)
-        self.spec: Obj = job["spec"]
-        self.status: Obj = job.setdefault("status", {})
-        self.uncounted: Obj = self.status.setdefault("uncountedTerminatedPods", {})
-        self.indexed = is_indexed(job)
-        self.completions: int | None = self.spec.get("completions")
         self.active_pods = [pod for pod in pods if p.is_active(pod)]
         self.active = len(self.active_pods)
         self.ready = sum(1 for pod in self.active_pods if p.is_ready(pod))
         self.terminating = sum(1 for pod in pods if p.is_terminating(pod))
-        self.removing = frozenset(memory.removing.get(self.key, ()))
-        self.finished: Obj | None = None  # the condition with which the Job ends, if it does
-        self.succeeded = self.failed = 0
-        self.before = self.done = Intervals()  # indexes that succeeded: counted, and all
-        self.failed_indexes: Intervals | None = None
-        self.delayed: dict[int, Obj] = {}  # per index, the failed pod that is kept until it is replaced
-        self.record = Record()
-
-    def _condition(self, kind: str, reason: str, message: str, status: str = "True") -> Obj:
-        now = self._clock.timestamp()
-        return {
-            "type": kind, "status": status, "lastProbeTime": now, "lastTransitionTime": now, "reason": reason,
-            "message": message,
-        }  # fmt: skip
-
-    def _true_condition(self, kind: str) -> Obj | None:
-        found = st.find(self.status.get("conditions") or [], kind)
-        return found if found is not None and found.get("status") == "True" else None
 
     # One sync
 
     async def run(self) -> None:
         may_manage = self._memory.expectations.satisfied(self.key)
-        self._count()
+        self.count()
         if not self.status.get("startTime") and not is_suspended(self.job):
             self.status["startTime"] = self._clock.timestamp()
-        self._decide()
+        self.decide()
+        if self.deadline_s is not None:
+            self._again(self.deadline_s)
         failure: Exception | None = None
         changed = False
         if self.finished is not None:
@@ -132,114 +94,6 @@ class JobSync:
         await self._track(changed)
         if failure is not None:
             raise failure
-
-    def _is_new(self, pod: Obj, uncounted: Iterable[str]) -> bool:
-        """Its end is not counted yet, and it is one of the Job's indexes."""
-        uid = pod["metadata"]["uid"]
-        if not has_finalizer(pod) or uid in uncounted or uid in self.removing:
-            return False
-        return not self.indexed or self._valid_index(pod) is not None
-
-    def _valid_index(self, pod: Obj) -> int | None:
-        index = index_of(pod)
-        return index if index is not None and index < (self.completions or 0) else None
-
-    def _count(self) -> None:
-        """Reckons how many pods succeeded and failed, those not counted in the status among them."""
-        succeeded, failed = self.uncounted.get("succeeded") or [], self.uncounted.get("failed") or []
-        new_succeeded = [pod for pod in self.pods if p.phase(pod) == "Succeeded" and self._is_new(pod, succeeded)]
-        new_failed = [pod for pod in self.pods if is_failed(pod, self.job) and self._is_new(pod, failed)]
-        counting = [pod for pod in new_failed if judge(self.job, pod).counts]
-        self.succeeded = self.status.get("succeeded", 0) + len(new_succeeded) + len(succeeded)
-        self.failed = self.status.get("failed", 0) + len(counting) + len(failed)
-        self.record = self._memory.backoff.get(self.key, Record()).after(new_succeeded, new_failed)
-        if not self.indexed:
-            return
-        completions = self.completions or 0
-        self.before = Intervals.parse(self.status.get("completedIndexes", ""), completions)
-        tracked = [
-            (pod, index) for pod in self.pods if has_finalizer(pod) and (index := self._valid_index(pod)) is not None
-        ]
-        self.done = self.before.with_indexes({i for pod, i in tracked if p.phase(pod) == "Succeeded"})
-        self.succeeded = len(self.done)
-        if self.spec.get("backoffLimitPerIndex") is not None:
-            counted = Intervals.parse(self.status.get("failedIndexes") or "", completions)
-            self.failed_indexes = counted.with_indexes({i for pod, i in tracked if self._index_has_failed(pod)})
-            self._find_delayed(self.failed_indexes)
-
-    def _index_has_failed(self, pod: Obj) -> bool:
-        """With this pod the failures of its index are too many, or a rule says so."""
-        if not is_failed(pod, self.job):
-            return False
-        verdict = judge(self.job, pod)
-        limit: int = self.spec["backoffLimitPerIndex"]
-        return verdict.action == "FailIndex" or (verdict.counts and failures_of(pod) >= limit)
-
-    def _find_delayed(self, failed_indexes: Intervals) -> None:
-        active = {index_of(pod) for pod in self.active_pods}
-        for pod in self.pods:
-            index = self._valid_index(pod)
-            if index is None or not is_failed(pod, self.job) or not self._is_new(pod, ()):
-                continue
-            if index in self.done or index in failed_indexes or index in active:
-                continue
-            last = self.delayed.get(index)
-            if last is None or (
-                all_failures_of(last) <= all_failures_of(pod) and finished_at(pod) >= finished_at(last)
-            ):
-                self.delayed[index] = pod
-
-    def _decide(self) -> None:
-        """Finds out whether the Job ends now, and with which condition."""
-        self.finished = self._true_condition("SuccessCriteriaMet")
-        target = self._true_condition("FailureTarget")
-        if self.finished is None and target is not None:
-            self.finished = self._condition("Failed", target.get("reason", ""), target.get("message", ""))
-        if self.finished is None:
-            self._decide_on_failure()
-        if self.indexed and self.finished is None and self.failed_indexes is not None:
-            most = self.spec.get("maxFailedIndexes")
-            bad = len(self.failed_indexes)
-            if most is not None and bad > most:
-                message = "Job has exceeded the specified maximal number of failed indexes"
-                self.finished = self._condition("FailureTarget", "MaxFailedIndexesExceeded", message)
-            elif bad and bad + len(self.done) >= (self.completions or 0):
-                self.finished = self._condition("FailureTarget", "FailedIndexes", "Job has failed indexes")
-        if self.indexed and self.finished is None and (message := success_message(self.job, self.done)):
-            self.finished = self._condition("SuccessCriteriaMet", "SuccessPolicy", message)
-
-    def _decide_on_failure(self) -> None:
-        if self.spec.get("podFailurePolicy"):
-            for pod in self.pods:
-                if is_failed(pod, self.job) and (message := judge(self.job, pod).message):
-                    self.finished = self._condition("FailureTarget", "PodFailurePolicy", message)
-                    return
-        limit = self.spec.get("backoffLimit")
-        if self.failed > (6 if limit is None else limit) or self._restarted_too_often():
-            message = "Job has reached the specified backoff limit"
-            self.finished = self._condition("FailureTarget", "BackoffLimitExceeded", message)
-            return
-        deadline_s = self.spec.get("activeDeadlineSeconds")
-        if deadline_s is not None and not is_suspended(self.job):
-            left_s = deadline_s - (self._clock.now() - p.time_of(self.status.get("startTime")))
-            if left_s <= 0:
-                message = "Job was active longer than specified deadline"
-                self.finished = self._condition("FailureTarget", "DeadlineExceeded", message)
-            else:
-                self._again(left_s)
-
-    def _restarted_too_often(self) -> bool:
-        """With restartPolicy OnFailure the containers' restarts count towards the backoff limit."""
-        if get(self.spec, "template", "spec", "restartPolicy") != "OnFailure":
-            return False
-        restarts = 0
-        for pod in self.pods:
-            if p.phase(pod) in ("Running", "Pending"):
-                for name in ("initContainerStatuses", "containerStatuses"):
-                    restarts += sum(s.get("restartCount", 0) for s in get(pod, "status", name, default=()))
-        limit = self.spec.get("backoffLimit")
-        limit = 6 if limit is None else limit
-        return restarts > 0 if limit == 0 else restarts >= limit
 
     def _note_suspension(self) -> bool:
         """Keeps the condition Suspended true to the spec. Says whether it changed."""
