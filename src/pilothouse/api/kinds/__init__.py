@@ -11,7 +11,46 @@ from importlib import import_module
 from pilothouse.api.kinds.kind import Kind
 
 # (group, kind) → module below this package. The kinds that are absent have no particular behaviour.
-MODULES: dict[tuple[str, str], str] = {}
+MODULES: dict[tuple[str, str], str] = {
+    ("", "Event"): "core.event",
+    ("", "LimitRange"): "core.limit_range",
+    ("", "PersistentVolume"): "core.persistent_volume",
+    ("", "PersistentVolumeClaim"): "core.persistent_volume_claim",
+    ("", "ResourceQuota"): "core.resource_quota",
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): "admissionregistration.mutating_admission_policy",
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): "admissionregistration.mutating_admission_policy_binding",
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): "admissionregistration.mutating_webhook_configuration",
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): "admissionregistration.validating_admission_policy",
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): "admissionregistration.validating_admission_policy_binding",
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): "admissionregistration.validating_webhook_configuration",
+    ("autoscaling", "HorizontalPodAutoscaler"): "autoscaling.horizontal_pod_autoscaler",
+    ("certificates.k8s.io", "CertificateSigningRequest"): "certificates.certificate_signing_request",
+    ("certificates.k8s.io", "ClusterTrustBundle"): "certificates.cluster_trust_bundle",
+    ("coordination.k8s.io", "Lease"): "coordination.lease",
+    ("discovery.k8s.io", "EndpointSlice"): "discovery.endpoint_slice",
+    ("events.k8s.io", "Event"): "events.event",
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): "flowcontrol.flow_schema",
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): "flowcontrol.priority_level_configuration",
+    ("networking.k8s.io", "IPAddress"): "networking.ip_address",
+    ("networking.k8s.io", "Ingress"): "networking.ingress",
+    ("networking.k8s.io", "IngressClass"): "networking.ingress_class",
+    ("networking.k8s.io", "NetworkPolicy"): "networking.network_policy",
+    ("networking.k8s.io", "ServiceCIDR"): "networking.service_cidr",
+    ("node.k8s.io", "RuntimeClass"): "node.runtime_class",
+    ("policy", "PodDisruptionBudget"): "policy.pod_disruption_budget",
+    ("rbac.authorization.k8s.io", "ClusterRole"): "rbac.cluster_role",
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): "rbac.cluster_role_binding",
+    ("rbac.authorization.k8s.io", "Role"): "rbac.role",
+    ("rbac.authorization.k8s.io", "RoleBinding"): "rbac.role_binding",
+    ("scheduling.k8s.io", "PriorityClass"): "scheduling.priority_class",
+    ("storage.k8s.io", "CSIDriver"): "storage.csi_driver",
+    ("storage.k8s.io", "CSINode"): "storage.csi_node",
+    ("storage.k8s.io", "CSIStorageCapacity"): "storage.csi_storage_capacity",
+    ("storage.k8s.io", "StorageClass"): "storage.storage_class",
+    ("storage.k8s.io", "VolumeAttachment"): "storage.volume_attachment",
+    ("storage.k8s.io", "VolumeAttributesClass"): "storage.volume_attributes_class",
+    ("storagemigration.k8s.io", "StorageVersionMigration"): "storagemigration.storage_version_migration",
+}
 
 
 @cache
