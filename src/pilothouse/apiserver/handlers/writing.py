@@ -55,6 +55,8 @@ async def _create(scope: Scope, obj: Obj, options: WriteOptions, *, update: bool
     try:
         names.settle_namespace(scope, meta)
         kind.prepare_create(obj)
+        kind.author(obj, scope.user)
+        kind.stamp(obj, None, scope.core.clock.timestamp())
         errs = checks.create(scope, obj)
         if errs:
             raise checks.invalid(scope, meta.get("name", ""), errs)
@@ -214,6 +216,7 @@ async def _judge(scope: Scope, entry: Entry, new: Obj, options: WriteOptions) ->
         scope.strategy.prepare(new, old)
     else:
         kind.prepare_update(new, old)
+    kind.stamp(new, old, scope.core.clock.timestamp())
     meta = new["metadata"]
     if not meta.get("uid"):
         meta["uid"] = old_meta["uid"]
