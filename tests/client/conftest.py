@@ -1,55 +1,12 @@
 """The client's tests run against one server through each transport."""
 
-import asyncio
-from contextlib import asynccontextmanager
-
-import orjson
 import pytest
-from aiohttp import web
 from fake_apiserver import FakeServer
+from fake_wire import ADMIN, over_http
 
-from pilothouse.api.exchange import Request, UserInfo
 from pilothouse.client import Client, InProcess
 from pilothouse.client.https import Https
 from pilothouse.clock import RealClock
-
-ADMIN = UserInfo("admin", groups=("system:masters",))
-
-
-@asynccontextmanager
-async def over_http(handle):
-    """An aiohttp front of `handle`: what the wire needs and no more."""
-
-    async def front(request):
-        asked = Request(
-            request.method, request.path, list(request.query.items()),
-            {k.lower(): v for k, v in request.headers.items()}, await request.read(), user=ADMIN,
-        )  # fmt: skip
-        answer = await handle(asked)
-        headers = {k: v for k, v in answer.headers.items() if k.lower() != "content-type"}
-        if answer.events is None:
-            return web.Response(
-                status=answer.status, headers=headers, body=orjson.dumps(answer.object), content_type="application/json"
-            )
-        stream = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await stream.prepare(request)
-        async for batch in answer.events:
-            lines = b"".join(orjson.dumps({"type": e.type, "object": e.object}) + b"\n" for e in batch)
-            await stream.write(lines[: len(lines) // 2])
-            await asyncio.sleep(0)
-            await stream.write(lines[len(lines) // 2 :])
-        return stream
-
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", front)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Recorders: events are written, counted, combined, filtered and dropped, and nobody waits for them."""
 
 import pytest
-from conftest import ADMIN
 from fake_apiserver import FakeServer
+from fake_wire import ADMIN
 
 from pilothouse.api import errors
 from pilothouse.client import Client, EventsRecorder, InProcess, Recorder

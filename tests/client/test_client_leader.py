@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from conftest import ADMIN
 from fake_apiserver import FakeServer
+from fake_wire import ADMIN
 
 from pilothouse.api import errors
 from pilothouse.client import Client, InProcess, LeaderElector

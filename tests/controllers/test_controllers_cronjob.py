@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import workload
+from fake_cluster import workload
 from hypothesis import given
 from hypothesis import strategies as st
 

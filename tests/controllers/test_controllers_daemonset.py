@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from conftest import workload
+from fake_cluster import workload
 from hypothesis import given
 from hypothesis import strategies as st
 

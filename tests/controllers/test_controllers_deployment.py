@@ -1,7 +1,7 @@
 """Deployments: rollouts, their history, and what they report."""
 
 import pytest
-from conftest import workload
+from fake_cluster import workload
 
 from pilothouse.controllers.deployment import revisions, sizes
 

@@ -1,7 +1,7 @@
 """The garbage collector, and the controllers that delete pods and jobs of which nobody takes care."""
 
 import pytest
-from conftest import workload
+from fake_cluster import workload
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

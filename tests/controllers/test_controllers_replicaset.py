@@ -1,6 +1,6 @@
 """ReplicaSets: how many pods, which go first, whose they are."""
 
-from conftest import workload
+from fake_cluster import workload
 
 from pilothouse.api import errors
 from pilothouse.controllers.pods import deletion_order

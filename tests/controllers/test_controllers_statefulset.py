@@ -1,7 +1,7 @@
 """StatefulSets: order, identity, storage, revisions."""
 
 import pytest
-from conftest import workload
+from fake_cluster import workload
 
 from pilothouse.controllers.statefulset.identity import split
 
