@@ -34,6 +34,9 @@ class FakeObjects:
     def changed_at(self, group: str, resource: str) -> int:
         return self.versions.get((group, resource), 0)
 
+    async def fresh(self) -> None:
+        return None
+
     async def get_live(self, group: str, resource: str, namespace: str, name: str) -> Obj | None:
         return self.get(group, resource, namespace, name)
 

@@ -55,3 +55,4 @@ class Response:
     events: AsyncIterator[list[WatchEvent]] | None = None  # within the process: a watch; batches are never empty
     chunks: AsyncIterator[bytes] | None = None  # on the wire: a body that is sent as it comes (watch, logs)
     warnings: list[str] = field(default_factory=list)
+    taken: Any = None  # on the wire: the connection was upgraded and used; the front's own object for it

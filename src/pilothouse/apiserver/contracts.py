@@ -65,6 +65,10 @@ class Objects(Protocol):
         """A number that changes whenever an object of the resource does: for what is derived from them."""
         ...
 
+    async def fresh(self) -> None:
+        """Returns once `get` and `list` show all that the store held at the call."""
+        ...
+
     async def get_live(self, group: str, resource: str, namespace: str, name: str) -> Obj | None:
         """From the store itself, past the cache."""
         ...

@@ -69,6 +69,9 @@ def _handler(server: APIServer) -> Callable[[web.BaseRequest], Awaitable[web.Str
                 return _plain(server, answers.error_response(too_large, request, False))
             request.body = body
         response = await server.handle(request)
+        if response.taken is not None:
+            taken: web.StreamResponse = response.taken
+            return taken
         if response.chunks is not None:
             return await _stream(server, incoming, response)
         if len(response.body) > _GZIP_LEAST_BYTES and "Content-Encoding" not in response.headers:

@@ -43,6 +43,9 @@ class StoredObjects:
         served = self._core.registry.any_version(group, resource)
         return 0 if served is None else self._core.storage(served.stored).cache.changed_at
 
+    async def fresh(self) -> None:
+        await self._core.feed.fresh()
+
     async def get_live(self, group: str, resource: str, namespace: str, name: str) -> Obj | None:
         served = self._core.registry.any_version(group, resource)
         if served is None:

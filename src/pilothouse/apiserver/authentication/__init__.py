@@ -88,13 +88,12 @@ class Authentication:
     async def token(self, token: str, audiences: Sequence[str] | None = None) -> Authenticated:
         """Whose token it is, and for which of the audiences (None: the API server's). Raises Refused."""
         reasons = [INVALID_TOKEN]
-        static = self._static.get(token)
-        if static is not None:
-            own = self.service_accounts.audiences
-            common = tuple(a for a in own if audiences is None or a in audiences)
-            if common or not audiences:
-                return Authenticated(_authenticated(static), common)
-            return Authenticated(_authenticated(static), ())
+        own = self.service_accounts.audiences
+        common = own if audiences is None else tuple(a for a in own if a in audiences)
+        # Tokens that say nothing of an audience are for the API server.
+        user = self._static.get(token) if common else None
+        if user is not None:
+            return Authenticated(_authenticated(user), common)
         try:
             found = await self.service_accounts.authenticate(token, audiences)
         except Refused as error:
@@ -102,9 +101,9 @@ class Authentication:
             found = None
         if found is not None:
             return Authenticated(_authenticated(found.user), found.audiences)
-        joined = bootstraptokens.authenticate(token, self._objects, self._clock)
-        if joined is not None:
-            return Authenticated(_authenticated(joined), self.service_accounts.audiences)
+        user = bootstraptokens.authenticate(token, self._objects, self._clock) if common else None
+        if user is not None:
+            return Authenticated(_authenticated(user), common)
         raise Refused(reasons[0] if len(reasons) == 1 else f"[{', '.join(reasons)}]")
 
 
