@@ -96,13 +96,17 @@ def bad_request(message: str) -> StatusError:
 
 
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
-    """422 with a cause for each error. The message joins them as upstream's aggregate does: one bare, more in brackets."""
-    causes = [{"reason": e.type.value, "message": e.body(), "field": e.field} for e in errors]
+    """422 with a cause for each error, equal ones once. The message joins them as upstream's aggregate does: one bare, more in
+    brackets."""
+    distinct: dict[str, FieldError] = {}
+    for error in errors:
+        distinct.setdefault(str(error), error)
+    causes = [{"reason": e.type.value, "message": e.body(), "field": e.field} for e in distinct.values()]
     details = _details(group, kind, name)
     if causes:
         details["causes"] = causes
     qualified = _qualified(group, kind)
-    texts = list(dict.fromkeys(str(e) for e in errors))
+    texts = list(distinct)
     message = f'{qualified} "{name}" is invalid'
     if texts:
         message += ": " + (texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]")

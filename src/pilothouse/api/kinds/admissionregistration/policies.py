@@ -82,7 +82,7 @@ def variables(spec: Obj, *, always: bool) -> tuple[Scope, ErrorList]:
         wrong = expressions.compiles(expression, scope)
         if wrong:
             found.append(field.invalid(f"{path}.expression", expression, wrong))
-        elif _identifier.fullmatch(name):
+        if _identifier.fullmatch(name):
             scope = scope.with_variable(name)
     return scope, found
 

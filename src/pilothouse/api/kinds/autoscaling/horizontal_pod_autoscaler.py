@@ -8,7 +8,9 @@ from pilothouse.api import field
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.autoscaling import conversion, metrics
 from pilothouse.api.kinds.common import declarative
-from pilothouse.api.kinds.common.declarative import fields, minimum, optional_pointer, required, struct
+from pilothouse.api.kinds.common.declarative import (
+    covered, fields, minimum, optional_pointer, required, struct,
+)  # fmt: skip
 from pilothouse.api.kinds.common.quantities import non_negative
 from pilothouse.api.kinds.common.strategy import create, keep, update
 from pilothouse.api.kinds.kind import Kind
@@ -59,6 +61,14 @@ def _own(obj: Obj, old: Obj | None) -> ErrorList:
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
     target, was = spec.get("scaleTargetRef") or {}, before.get("scaleTargetRef") or {}
     found: ErrorList = []
+    if least is not None and least < 0:
+        detail = "must be greater than or equal to 0"
+        found.append(covered(field.invalid("spec.minReplicas", least, detail), "minimum"))
+    if not most:
+        found.append(covered(field.required("spec.maxReplicas", "must be set and greater than 0")))
+    elif most < 0:
+        detail = "must be greater than or equal to 1"
+        found.append(covered(field.invalid("spec.maxReplicas", most, detail), "minimum"))
     if least is not None and most < least:
         detail = "must be greater than or equal to `minReplicas`"
         found.append(field.invalid("spec.maxReplicas", most, detail))
@@ -121,11 +131,11 @@ def _policy(policy: Obj, path: str) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj, None) + declarative.errors(_RULES, obj)
+    return declarative.merged(_own(obj, None), _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    return _own(new, old) + declarative.errors(_RULES, new, old)
+    return declarative.merged(_own(new, old), _RULES, new, old)
 
 
 def _validate_status(new: Obj, old: Obj) -> ErrorList:
@@ -141,7 +151,7 @@ def _validate_status(new: Obj, old: Obj) -> ErrorList:
         count = status.get(name) or 0
         if count < 0:
             found.append(field.invalid(f"status.{name}", count, detail))
-    return found + declarative.errors(_RULES, new, old)
+    return declarative.merged(found, _RULES, new, old)
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:

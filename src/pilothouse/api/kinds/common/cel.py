@@ -58,8 +58,9 @@ def result_type(expression: str, declarations: Declarations) -> str:
 @lru_cache(maxsize=1024)
 def _compile(expression: str, declarations: Declarations) -> tuple[str, str]:
     """(what is wrong, type)."""
+    environment = _environment(declarations)
     try:
-        compiled = _environment(declarations).compile(expression)
+        compiled = environment.compile(expression)
     except RuntimeError as e:
         return _as_upstream(str(e), expression), ""
     return "", _type_name(compiled.return_type())
@@ -75,7 +76,7 @@ def _as_upstream(text: str, expression: str) -> str:
         return text.replace("<input>:1:1:", "<input>:1:0:", 1)
     text = _UNDEFINED.sub(r"\1", text)
     starts = [m.start() for m in _ERROR.finditer(text)]
-    parts = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+    parts = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=False)]
     return "\n".join(_point_to_root(part.rstrip("\n"), expression) for part in parts) or text
 
 
@@ -98,7 +99,7 @@ def _point_to_root(error: str, expression: str) -> str:
 @lru_cache(maxsize=64)
 def _environment(declarations: Declarations) -> Env:
     from cel_expr_python import cel
-    from cel_expr_python.ext import ext_strings
+    from cel_expr_python.ext import ext_optional, ext_strings
     from google.protobuf import descriptor_pb2, descriptor_pool, struct_pb2
 
     file = descriptor_pb2.FileDescriptorProto(name="names.proto", package="names", syntax="proto3")
@@ -115,9 +116,8 @@ def _environment(declarations: Declarations) -> Env:
     struct_pb2.DESCRIPTOR.CopyToProto(struct)
     pool.Add(struct)
     pool.Add(file)
-    return cel.NewEnv(
-        descriptor_pool=pool, variables=variables, functions=_functions(), extensions=[ext_strings.ExtStrings()]
-    )
+    extensions = [ext_strings.ExtStrings(), ext_optional.ExtOptional()]
+    return cel.NewEnv(descriptor_pool=pool, variables=variables, functions=_functions(), extensions=extensions)
 
 
 def _message(message: Any, path: str, fields: Fields) -> None:

@@ -61,8 +61,6 @@ list.isSorted() bool
 list.sum() dyn
 list.min() dyn
 list.max() dyn
-list.indexOf(dyn) int
-list.lastIndexOf(dyn) int
 list.includes(dyn) bool
 authorizer.path(string) authorizer.path
 authorizer.serviceAccount(string, string) authorizer

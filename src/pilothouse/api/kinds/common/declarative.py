@@ -2,12 +2,13 @@
 
 Upstream (KEP-5073) runs these after the hand-written rules of a kind and shows those past alpha. What they have in common lives
 here: on update a part that did not change is not looked at again, and some checks keep those below them from running.
-A rule tree is `fields({...})`; `errors(rules, new, old)` walks it.
+A rule tree is `fields({...})`; `merged` walks it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from pilothouse.api import field, names
@@ -17,15 +18,39 @@ Run: TypeAlias = Callable[[str, Any, Any, bool], ErrorList]
 """(path, new, old, updating): old is None where nothing corresponds."""
 
 
+@dataclass(slots=True)
+class Covered(FieldError):
+    """A hand-written error that gives way to a declarative one of the same type, field and origin. In declarative errors `origin`
+    says which check they come from."""
+
+    origin: str = ""
+
+
 class Check(NamedTuple):
     run: Run
     stops: bool = False  # a failure keeps the checks that do not stop from running
     silent: bool = False  # a failure is no error: only stops
 
 
-def errors(rules: Run, new: Any, old: Any = None) -> ErrorList:
-    """What is wrong with an object; `old` is given on update."""
-    return rules("", new, old, old is not None)
+def covered(error: FieldError, origin: str = "") -> Covered:
+    return Covered(error.type, error.field, error.value, error.detail, origin)
+
+
+def merged(found: ErrorList, rules: Run, new: Any, old: Any = None) -> ErrorList:
+    """Hand-written errors that have no declarative counterpart, and the declarative ones; `old` is given on update."""
+    declared = rules("", new, old, old is not None)
+    if not declared:
+        return found
+    taken = {_identity(e) for e in declared}
+    return [e for e in found if not (isinstance(e, Covered) and _identity(e) in taken)] + declared
+
+
+def _identity(error: FieldError) -> tuple[ErrorType, str, str]:
+    return error.type, error.field, error.origin if isinstance(error, Covered) else ""
+
+
+def _invalid(path: str, value: Any, detail: str, origin: str) -> Covered:
+    return Covered(ErrorType.INVALID, path, value, detail, origin)
 
 
 def fields(rules: Mapping[str, Sequence[Check]]) -> Run:
@@ -140,7 +165,7 @@ def _forbidden(path: str, new: Any, _old: Any, _updating: bool) -> ErrorList:
 
 
 def _immutable(path: str, _new: Any, _old: Any, updating: bool) -> ErrorList:
-    return [field.invalid(path, None, "field is immutable")] if updating else []
+    return [_invalid(path, None, "field is immutable", "immutable")] if updating else []
 
 
 required = Check(_required, stops=True)  # of a value, a list or a map: not its zero
@@ -151,18 +176,21 @@ forbidden_pointer = Check(_forbidden, stops=True)
 immutable = Check(_immutable, stops=True)
 
 
-def text(details: Callable[[str], list[str]]) -> Check:
+alpha_immutable = Check(_immutable, stops=True, silent=True)  # not enforced yet: only stops
+
+
+def text(details: Callable[[str], list[str]], origin: str) -> Check:
     """A string's form: `details` says what is wrong with it."""
 
     def run(path: str, new: Any, _old: Any, _updating: bool) -> ErrorList:
-        return [] if new is None else [field.invalid(path, new, d) for d in details(new)]
+        return [] if new is None else [_invalid(path, new, d, origin) for d in details(new)]
 
     return Check(run)
 
 
-short_name = text(lambda v: in_bytes(names.dns1123_label(v)))
-long_name = text(lambda v: in_bytes(names.dns1123_subdomain(v)))
-long_name_caseless = text(lambda v: names.dns1123_subdomain_caseless(v))
+short_name = text(lambda v: in_bytes(names.dns1123_label(v)), "format=k8s-short-name")
+long_name = text(lambda v: in_bytes(names.dns1123_subdomain(v)), "format=k8s-long-name")
+long_name_caseless = text(names.dns1123_subdomain_caseless, "format=k8s-long-name-caseless")
 
 
 def in_bytes(details: list[str]) -> list[str]:
@@ -175,14 +203,15 @@ def max_length(limit: int) -> Check:
         if new is None or len(new) <= limit:
             return []
         unit = "character" if limit == 1 else "characters"
-        return [FieldError(ErrorType.TOO_LONG, path, field.OMIT, f"may not be more than {limit} {unit}")]
+        detail = f"may not be more than {limit} {unit}"
+        return [Covered(ErrorType.TOO_LONG, path, field.OMIT, detail, "maxLength")]
 
     return Check(run)
 
 
 def max_bytes(limit: int) -> Check:
     def run(path: str, new: Any, _old: Any, _updating: bool) -> ErrorList:
-        return [field.too_long(path, limit)] if new is not None and len(new.encode()) > limit else []
+        return [covered(field.too_long(path, limit), "maxBytes")] if new and len(new.encode()) > limit else []
 
     return Check(run)
 
@@ -191,7 +220,7 @@ def max_items(limit: int) -> Check:
     """Of a list or a map. Stops, as upstream's does."""
 
     def run(path: str, new: Any, _old: Any, _updating: bool) -> ErrorList:
-        return [field.too_many(path, len(new), limit)] if new and len(new) > limit else []
+        return [covered(field.too_many(path, len(new), limit), "maxItems")] if new and len(new) > limit else []
 
     return Check(run, stops=True)
 
@@ -199,7 +228,7 @@ def max_items(limit: int) -> Check:
 def min_items(least: int) -> Check:
     def run(path: str, new: Any, _old: Any, _updating: bool) -> ErrorList:
         count = len(new or ())
-        return [field.too_few(path, count, least)] if count < least else []
+        return [covered(field.too_few(path, count, least), "minItems")] if count < least else []
 
     return Check(run, stops=True)
 
@@ -211,7 +240,7 @@ def minimum(least: int, zero: bool = False) -> Check:
         value = 0 if new is None and zero else new
         if value is None or value >= least:
             return []
-        return [field.invalid(path, value, f"must be greater than or equal to {least}")]
+        return [_invalid(path, value, f"must be greater than or equal to {least}", "minimum")]
 
     return Check(run)
 
@@ -220,7 +249,7 @@ def maximum(most: int) -> Check:
     def run(path: str, new: Any, _old: Any, _updating: bool) -> ErrorList:
         if new is None or new <= most:
             return []
-        return [field.invalid(path, new, f"must be less than or equal to {most}")]
+        return [_invalid(path, new, f"must be less than or equal to {most}", "maximum")]
 
     return Check(run)
 
@@ -262,9 +291,10 @@ def union(members: Sequence[str], *, at_most: bool = False) -> Run:
             return []
         if len(given) > 1:
             many = "must specify at most one of" if at_most else "must specify exactly one of"
-            return [field.invalid(path, "{" + ", ".join(given) + "}", f"{many}: {listed}")]
+            origin = "zeroOrOneOf" if at_most else "union"
+            return [_invalid(path, "{" + ", ".join(given) + "}", f"{many}: {listed}", origin)]
         if not given and not at_most:
-            return [field.invalid(path, "", f"must specify one of: {listed}")]
+            return [_invalid(path, "", f"must specify one of: {listed}", "union")]
         return []
 
     return run

@@ -106,7 +106,7 @@ def internals(type_name: str, values: list[Any] | None) -> Any:
 def _value(type_: Type, value: Any) -> Any:
     if type_.shape is Shape.STRUCT:
         if type_.name.startswith("meta/v1."):
-            return value
+            return _as_json(type_, value or {})
         return _struct(type_, value or {})
     if value is None:
         return None
@@ -119,6 +119,17 @@ def _value(type_: Type, value: Any) -> Any:
     return value
 
 
+def _as_json(type_: Type, value: Any) -> Any:
+    """What belongs to metav1: JSON names, without what is empty."""
+    out: dict[str, Any] = {}
+    for name, field in type_.fields.items():
+        inner = value.get(name)
+        if inner is None or (field.omitempty and inner in ("", 0, [], {})):
+            continue
+        out[name] = dict(sorted(inner.items())) if field.type.shape is Shape.MAP else inner
+    return out
+
+
 def _struct(type_: Type, value: Any) -> Any:
     out: dict[str, Any] = {}
     for field in type_.wire:
@@ -127,7 +138,7 @@ def _struct(type_: Type, value: Any) -> Any:
                 out |= _struct(field.type, value)  # Go's encoder lifts the fields of an embedded struct
             continue
         if field.name == "metadata" and field.type.name == _METADATA:
-            out |= value.get("metadata") or {}
+            out |= _as_json(field.type, value.get("metadata") or {})
             continue
         out[_go_name(type_, field)] = _field(field, value.get(field.name))
     return out

@@ -12,7 +12,7 @@ from pilothouse.api.kinds.common.quantities import compare, parse, positive, rou
 from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.resources import basic_quantity, is_native, quantity_value
 from pilothouse.api.kinds.common.selectors import same
-from pilothouse.api.kinds.common.strategy import drop_status, immutable, keep
+from pilothouse.api.kinds.common.strategy import immutable, keep
 from pilothouse.api.kinds.core.access_modes import short_modes
 from pilothouse.api.kinds.core.persistent_volume_spec import VOLUME_MODES, access_modes
 from pilothouse.api.kinds.core.volume_health import HEALTH_STATUS
@@ -49,7 +49,7 @@ def default_spec(spec: Obj) -> None:
 
 
 def _prepare_create(obj: Obj) -> None:
-    drop_status(obj)
+    obj["status"] = {"phase": "Pending"}  # as it would be read from the store
     _prepare_spec(obj.setdefault("spec", {}), None)
 
 
@@ -166,7 +166,7 @@ def _source(source: Obj, path: str, allow_invalid_group: bool) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return claim_spec(obj.get("spec") or {}, "spec") + declarative.errors(_RULES, obj)
+    return declarative.merged(claim_spec(obj.get("spec") or {}, "spec"), _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
@@ -188,7 +188,7 @@ def _validate_update(new: Obj, old: Obj) -> ErrorList:
             what = "nil" if attributes is None else "empty string"
             detail = f"update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil"
             found.append(field.forbidden("spec.volumeAttributesClassName", detail))
-    return found + declarative.errors(_RULES, new, old)
+    return declarative.merged(found, _RULES, new, old)
 
 
 def _spec_change(new: Obj, old: Obj, spec: Obj, before: Obj) -> ErrorList:
@@ -267,7 +267,7 @@ def _validate_status(new: Obj, old: Obj) -> ErrorList:
         wrong = _resource_key(name, path)
         at = f"{path}[{name}]"
         found += wrong or basic_quantity(quantity, at) or quantity_value("storage", quantity, at)
-    return found + declarative.errors(_RULES, new, old)
+    return declarative.merged(found, _RULES, new, old)
 
 
 def _resource_key(name: str, path: str) -> ErrorList:

@@ -9,7 +9,7 @@ from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import addresses, declarative
 from pilothouse.api.kinds.common.declarative import (
-    each, enum, fields, immutable, max_items, optional, required, struct,
+    covered, each, enum, fields, immutable, max_items, optional, required, struct,
 )  # fmt: skip
 from pilothouse.api.kinds.common.endpoint_ips import endpoint_ip
 from pilothouse.api.kinds.common.selectors import same
@@ -19,6 +19,8 @@ from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age, some
 
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
+_FAMILIES: Final = ("FQDN", "IPv4", "IPv6")
+_ADDRESSES_MAX: Final = 100
 _PORTS_MAX: Final = 20_000
 _ENDPOINTS_MAX: Final = 1_000
 _HINTS_MAX: Final = 8
@@ -26,10 +28,10 @@ _SHOWN: Final = 3
 _HOSTNAME: Final = "kubernetes.io/hostname"
 _MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
 _CONTROLLERS: Final = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
-_ENDPOINT = fields({"addresses": [required, max_items(100)]})
+_ENDPOINT = fields({"addresses": [required, max_items(_ADDRESSES_MAX)]})
 _RULES = fields(
     {
-        "addressType": [required, immutable, enum("FQDN", "IPv4", "IPv6")],
+        "addressType": [required, immutable, enum(*_FAMILIES)],
         "endpoints": [optional, each(struct(_ENDPOINT))],
     }
 )
@@ -95,7 +97,13 @@ def _endpoints(endpoints: list[Obj], family: str) -> ErrorList:
     found: ErrorList = []
     for i, endpoint in enumerate(endpoints):
         path = f"endpoints[{i}]"
-        for j, address in enumerate(endpoint.get("addresses") or ()):
+        told = endpoint.get("addresses") or []
+        if not told:
+            detail = "must contain at least 1 address"
+            found.append(covered(field.required(f"{path}.addresses", detail)))
+        elif len(told) > _ADDRESSES_MAX:
+            found.append(covered(field.too_many(f"{path}.addresses", len(told), _ADDRESSES_MAX), "maxItems"))
+        for j, address in enumerate(told):
             found += _address(address, f"{path}.addresses", j, family)
         node, host, hints = endpoint.get("nodeName"), endpoint.get("hostname"), endpoint.get("hints")
         if node is not None:
@@ -156,19 +164,25 @@ def _hints(hints: Obj, path: str) -> ErrorList:
 
 
 def _own(new: Obj, old: Obj | None) -> ErrorList:
-    found = _ports(new.get("ports") or [])
+    family = new.get("addressType") or ""
+    found: ErrorList = []
+    if not family:
+        found.append(covered(field.required("addressType")))
+    elif family not in _FAMILIES:
+        found.append(covered(field.not_supported("addressType", family, _FAMILIES)))
+    found += _ports(new.get("ports") or [])
     endpoints = new.get("endpoints") or []
     if old is not None and same(endpoints, old.get("endpoints")):
         return found
-    return found + _endpoints(endpoints, new.get("addressType") or "")
+    return found + _endpoints(endpoints, family)
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj, None) + declarative.errors(_RULES, obj)
+    return declarative.merged(_own(obj, None), _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    return _own(new, old) + declarative.errors(_RULES, new, old)
+    return declarative.merged(_own(new, old), _RULES, new, old)
 
 
 def _warnings(new: Obj, old: Obj | None) -> list[str]:

@@ -9,7 +9,7 @@ from pilothouse.api import field
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative
 from pilothouse.api.kinds.common.declarative import (
-    discriminated, every, fields, forbidden_pointer, optional_pointer, required, required_pointer, struct,
+    covered, discriminated, every, fields, forbidden_pointer, optional_pointer, required, required_pointer, struct,
 )  # fmt: skip
 from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.strategy import create, update
@@ -64,12 +64,22 @@ def _spec(name: str, spec: Obj) -> ErrorList:
         detail = "must be 'Exempt' if and only if `name` is 'exempt'"
         found.append(field.invalid("spec.type", kind, detail))
     if kind == "Exempt":
+        if limited is not None:
+            detail = "must be nil if the type is not Limited"
+            found.append(covered(field.forbidden("spec.limited", detail)))
         if exempt is not None:
             found += _shares(exempt, "spec.exempt") + _lendable(exempt, "spec.exempt")
     elif kind == "Limited":
+        if exempt is not None:
+            found.append(covered(field.forbidden("spec.exempt", "must be nil if the type is Limited")))
         if limited is not None:
             found += _limited(limited, "spec.limited")
-    elif kind:
+        else:
+            detail = "must not be empty when type is Limited"
+            found.append(covered(field.required("spec.limited", detail)))
+    elif not kind:
+        found.append(covered(field.required("spec.type")))
+    else:
         found.append(field.not_supported("spec.type", kind, ["Exempt", "Limited"]))
     return found
 
@@ -101,11 +111,17 @@ def _limited(level: Obj, path: str) -> ErrorList:
 
 def _limit_response(response: Obj, path: str) -> ErrorList:
     kind, queuing = response.get("type") or "", response.get("queuing")
+    at = f"{path}.queuing"
     if kind == "Queue":
-        return [] if queuing is None else _queuing(queuing, f"{path}.queuing")
-    if kind and kind != "Reject":
-        return [field.not_supported(f"{path}.type", kind, ["Queue", "Reject"])]
-    return []
+        if queuing is not None:
+            return _queuing(queuing, at)
+        return [covered(field.required(at, "must not be empty if limited.limitResponse.type is Limited"))]
+    if kind == "Reject":
+        detail = "must be nil if limited.limitResponse.type is not Limited"
+        return [] if queuing is None else [covered(field.forbidden(at, detail))]
+    if not kind:
+        return [covered(field.required(f"{path}.type"))]
+    return [field.not_supported(f"{path}.type", kind, ["Queue", "Reject"])]
 
 
 def _queuing(queuing: Obj, path: str) -> ErrorList:
@@ -155,15 +171,15 @@ def _own(obj: Obj) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj) + declarative.errors(_RULES, obj)
+    return declarative.merged(_own(obj), _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    return _own(new) + declarative.errors(_RULES, new, old)
+    return declarative.merged(_own(new), _RULES, new, old)
 
 
 def _validate_status(new: Obj, old: Obj) -> ErrorList:
-    return conditions(new.get("status")) + declarative.errors(_RULES, new, old)
+    return declarative.merged(conditions(new.get("status")), _RULES, new, old)
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:

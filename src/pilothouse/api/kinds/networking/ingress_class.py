@@ -8,7 +8,7 @@ from typing import Any, Final
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative
-from pilothouse.api.kinds.common.declarative import fields, optional_pointer, required, struct
+from pilothouse.api.kinds.common.declarative import covered, fields, optional_pointer, required, struct
 from pilothouse.api.kinds.common.strategy import first_generation, immutable, next_generation
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
@@ -66,6 +66,8 @@ def _parameters(parameters: Obj, path: str) -> ErrorList:
         found += [field.invalid(f"{path}.apiGroup", group, d) for d in names.dns1123_subdomain(group)]
     for name in ("kind", "name"):
         text = parameters.get(name) or ""
+        if not text:
+            found.append(covered(field.required(f"{path}.{name}")))
         found += [field.invalid(f"{path}.{name}", text, d) for d in names.path_segment(text)]
     if scope is None:
         found.append(field.required(f"{path}.scope"))
@@ -83,13 +85,13 @@ def _parameters(parameters: Obj, path: str) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj) + declarative.errors(_RULES, obj)
+    return declarative.merged(_own(obj), _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
     controller = (new.get("spec") or {}).get("controller") or ""
     before = (old.get("spec") or {}).get("controller") or ""
-    return immutable(controller, before, "spec.controller") + _own(new) + declarative.errors(_RULES, new, old)
+    return declarative.merged(immutable(controller, before, "spec.controller") + _own(new), _RULES, new, old)
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:

@@ -7,7 +7,9 @@ from typing import Any
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import addresses, declarative
-from pilothouse.api.kinds.common.declarative import fields, immutable, required, required_pointer, struct
+from pilothouse.api.kinds.common.declarative import (
+    covered, fields, immutable, required, required_pointer, struct,
+)  # fmt: skip
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
@@ -22,23 +24,25 @@ def _name(text: str, _prefix: bool) -> list[str]:
 
 def _own(obj: Obj) -> ErrorList:
     ref = (obj.get("spec") or {}).get("parentRef")
-    if ref is None:
-        return []
     path = "spec.parentRef"
+    if ref is None:
+        return [covered(field.required(path))]
     group = ref.get("group") or ""
     found = [field.invalid(f"{path}.group", group, d) for d in names.dns1123_subdomain(group)] if group else []
     for name in ("resource", "name", "namespace"):
         text = ref.get(name) or ""
+        if not text and name != "namespace":
+            found.append(covered(field.required(f"{path}.{name}")))
         found += [field.invalid(f"{path}.{name}", text, d) for d in names.path_segment(text)]
     return found
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj) + declarative.errors(_RULES, obj)
+    return declarative.merged(_own(obj), _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    return _own(new) + declarative.errors(_RULES, new, old)
+    return declarative.merged(_own(new), _RULES, new, old)
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:

@@ -8,7 +8,9 @@ from typing import Any, Final
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import addresses, declarative, selectors
-from pilothouse.api.kinds.common.declarative import each, fields, optional, optional_pointer, required, struct
+from pilothouse.api.kinds.common.declarative import (
+    covered, each, fields, optional, optional_pointer, required, struct,
+)  # fmt: skip
 from pilothouse.api.kinds.common.strategy import first_generation, next_generation
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
@@ -88,7 +90,7 @@ def _peer(peer: Obj, path: str, allow_invalid_values: bool, stored: list[str]) -
 def _ip_block(block: Obj, path: str, stored: list[str]) -> ErrorList:
     text = block.get("cidr") or ""
     if not text:
-        return []  # the declarative rules ask for it
+        return [covered(field.required(f"{path}.cidr"))]
     found = addresses.legacy_cidr(text, f"{path}.cidr", stored)
     parsed = addresses.parse_cidr(text)
     if parsed is None:
@@ -136,7 +138,7 @@ def _blocks(spec: Obj) -> Iterator[tuple[str, Obj]]:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj.get("spec") or {}) + declarative.errors(_RULES, obj)
+    return declarative.merged(_own(obj.get("spec") or {}), _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
@@ -144,7 +146,7 @@ def _validate_update(new: Obj, old: Obj) -> ErrorList:
     stored = [c for _, block in _blocks(before) for c in (block.get("cidr") or "", *(block.get("except") or ()))]
     lenient = bool(selectors.label_selector(before.get("podSelector"), ""))
     found = _own(new.get("spec") or {}, allow_invalid_values=lenient, stored=stored)
-    return found + declarative.errors(_RULES, new, old)
+    return declarative.merged(found, _RULES, new, old)
 
 
 def _warnings(new: Obj, _old: Obj | None) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pilothouse.api import field
+from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative, selectors
-from pilothouse.api.kinds.common.declarative import fields, immutable, required, short_name
+from pilothouse.api.kinds.common.declarative import covered, fields, immutable, required, short_name
 from pilothouse.api.kinds.common.node_labels import DEPRECATED
 from pilothouse.api.kinds.common.quantities import round_list
 from pilothouse.api.kinds.common.render import internal
@@ -26,6 +26,12 @@ def _default(obj: Obj) -> None:
 
 def _own(obj: Obj) -> ErrorList:
     found: ErrorList = []
+    handler = obj.get("handler") or ""
+    if handler:
+        details = names.dns1123_label(handler)
+        found += [covered(field.invalid("handler", handler, d), "format=k8s-short-name") for d in details]
+    else:
+        found.append(covered(field.required("handler")))
     overhead, scheduling = obj.get("overhead"), obj.get("scheduling")
     if overhead is not None:
         found += limits(overhead.get("podFixed"), "overhead")
@@ -47,11 +53,11 @@ def _tolerations(values: list[Obj] | None, path: str) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj) + declarative.errors(_RULES, obj)
+    return declarative.merged(_own(obj), _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    return _own(new) + declarative.errors(_RULES, new, old)
+    return declarative.merged(_own(new), _RULES, new, old)
 
 
 def _warnings(new: Obj, _old: Obj | None) -> list[str]:

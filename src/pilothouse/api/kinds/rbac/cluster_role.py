@@ -28,13 +28,13 @@ def _own(obj: Obj, *, allow_invalid_values: bool) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj, allow_invalid_values=False) + declarative.errors(rules.ROLE_RULES, obj)
+    return declarative.merged(_own(obj, allow_invalid_values=False), rules.ROLE_RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
     stored = (old.get("aggregationRule") or {}).get("clusterRoleSelectors") or ()
     lenient = any(selectors.label_selector(s, "") for s in stored)
-    return _own(new, allow_invalid_values=lenient) + declarative.errors(rules.ROLE_RULES, new, old)
+    return declarative.merged(_own(new, allow_invalid_values=lenient), rules.ROLE_RULES, new, old)
 
 
 KIND = Kind(

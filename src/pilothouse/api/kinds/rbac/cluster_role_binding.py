@@ -17,13 +17,13 @@ def _own(obj: Obj) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj) + declarative.errors(rules.BINDING_RULES, obj)
+    return declarative.merged(_own(obj), rules.BINDING_RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
     ref = new.get("roleRef") or {}
     found = _own(new) + immutable(ref, old.get("roleRef"), "roleRef", internal("rbac/v1.RoleRef", ref))
-    return found + declarative.errors(rules.BINDING_RULES, new, old)
+    return declarative.merged(found, rules.BINDING_RULES, new, old)
 
 
 KIND = Kind(

@@ -10,11 +10,11 @@ from pilothouse.api.objects import Obj
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return rules.policy_rules(obj.get("rules"), namespaced=True) + declarative.errors(rules.ROLE_RULES, obj)
+    return declarative.merged(rules.policy_rules(obj.get("rules"), namespaced=True), rules.ROLE_RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    return rules.policy_rules(new.get("rules"), namespaced=True) + declarative.errors(rules.ROLE_RULES, new, old)
+    return declarative.merged(rules.policy_rules(new.get("rules"), namespaced=True), rules.ROLE_RULES, new, old)
 
 
 KIND = Kind(

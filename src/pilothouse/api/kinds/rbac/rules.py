@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
-from pilothouse.api.kinds.common.declarative import Run, each, fields, optional, required, struct
+from pilothouse.api.kinds.common.declarative import (
+    Run, alpha_immutable, covered, each, fields, optional, required, struct,
+)  # fmt: skip
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
@@ -19,7 +21,7 @@ _POLICY_RULE = fields({"verbs": [required]})
 _SUBJECT = fields({"name": [required]})
 ROLE_RULES: Run = fields({"rules": [optional, each(struct(_POLICY_RULE))]})
 BINDING_RULES: Run = fields(
-    {"subjects": [optional, each(struct(_SUBJECT))], "roleRef": [struct(fields({"name": [required]}))]}
+    {"subjects": [optional, each(struct(_SUBJECT))], "roleRef": [alpha_immutable, struct(fields({"name": [required]}))]}
 )
 
 
@@ -35,6 +37,8 @@ def policy_rules(rules: list[Obj] | None, *, namespaced: bool) -> ErrorList:
     found: ErrorList = []
     for i, rule in enumerate(rules or ()):
         path = f"rules[{i}]"
+        if not rule.get("verbs"):
+            found.append(covered(field.required(f"{path}.verbs", "verbs must contain at least one value")))
         urls = rule.get("nonResourceURLs")
         if urls:
             at = f"{path}.nonResourceURLs"
@@ -71,6 +75,8 @@ def role_ref(ref: Obj, kinds: tuple[str, ...]) -> ErrorList:
         found.append(field.not_supported("roleRef.kind", kind, kinds))
     if target:
         found += [field.invalid("roleRef.name", target, d) for d in names.path_segment(target)]
+    else:
+        found.append(covered(field.required("roleRef.name")))
     return found
 
 
@@ -79,6 +85,8 @@ def subjects(values: list[Obj] | None, *, namespaced: bool) -> ErrorList:
     for i, subject in enumerate(values or ()):
         path = f"subjects[{i}]"
         kind, group, who = subject.get("kind") or "", subject.get("apiGroup") or "", subject.get("name") or ""
+        if not who:
+            found.append(covered(field.required(f"{path}.name")))
         if kind == "ServiceAccount":
             if who:
                 found += [field.invalid(f"{path}.name", who, d) for d in names.dns1123_subdomain(who)]

@@ -7,7 +7,9 @@ from typing import Any
 from pilothouse.api import field
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative, selectors
-from pilothouse.api.kinds.common.declarative import fields, immutable, optional, optional_pointer, required
+from pilothouse.api.kinds.common.declarative import (
+    covered, fields, immutable, optional, optional_pointer, required,
+)  # fmt: skip
 from pilothouse.api.kinds.common.node_labels import DEPRECATED
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.kinds.storage.parameters import parameters, provisioner_form
@@ -32,7 +34,9 @@ def _default(obj: Obj) -> None:
 
 
 def _own(obj: Obj) -> ErrorList:
-    found = provisioner_form(obj.get("provisioner") or "", "provisioner")
+    provisioner = obj.get("provisioner") or ""
+    found: ErrorList = [] if provisioner else [covered(field.required("provisioner"))]
+    found += provisioner_form(provisioner, "provisioner")
     found += parameters(obj.get("parameters"), "parameters", may_be_empty=True)
     policy = obj.get("reclaimPolicy")
     if policy and policy not in ("Delete", "Retain"):
@@ -59,11 +63,11 @@ def _topologies(terms: list[Obj]) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj) + declarative.errors(_RULES, obj)
+    return declarative.merged(_own(obj), _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    return _own(new) + declarative.errors(_RULES, new, old)
+    return declarative.merged(_own(new), _RULES, new, old)
 
 
 def _warnings(new: Obj, _old: Obj | None) -> list[str]:

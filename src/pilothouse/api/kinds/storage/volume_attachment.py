@@ -8,7 +8,7 @@ from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative
 from pilothouse.api.kinds.common.declarative import (
-    fields, immutable, long_name_caseless, max_length, required, struct,
+    covered, fields, immutable, long_name_caseless, max_length, required, struct,
 )  # fmt: skip
 from pilothouse.api.kinds.common.strategy import drop_status, update_status, update_without_generation
 from pilothouse.api.kinds.core.persistent_volume_spec import persistent_volume_spec
@@ -26,7 +26,7 @@ _RULES = fields(
 def _own(obj: Obj) -> ErrorList:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     source = spec.get("source") or {}
-    found = _source(source)
+    found = _attacher(spec.get("attacher") or "") + _source(source)
     node = spec.get("nodeName") or ""
     found += [field.invalid("spec.nodeName", node, d) for d in names.dns1123_subdomain(node)]
     attached = status.get("attachmentMetadata") or {}
@@ -39,6 +39,15 @@ def _own(obj: Obj) -> ErrorList:
         path = "spec.source.persistentVolumeName"
         found += [field.invalid(path, volume, d) for d in names.dns1123_subdomain(volume)]
     return found
+
+
+def _attacher(name: str) -> ErrorList:
+    path = "spec.attacher"
+    if not name:
+        return [covered(field.required(path))]
+    found: ErrorList = [covered(field.too_long(path, 63), "maxLength")] if len(name.encode()) > 63 else []
+    details = names.dns1123_subdomain(name.lower())
+    return found + [covered(field.invalid(path, name, d), "format=k8s-long-name-caseless") for d in details]
 
 
 def _source(source: Obj) -> ErrorList:
@@ -69,11 +78,11 @@ def _volume_error(error: Obj | None, path: str) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj) + declarative.errors(_RULES, obj)
+    return declarative.merged(_own(obj), _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    return _own(new) + declarative.errors(_RULES, new, old)
+    return declarative.merged(_own(new), _RULES, new, old)
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:
