@@ -148,7 +148,7 @@ class APIServer:
             user = await core.authenticator.authenticate(request)
             if user is None:
                 raise errors.unauthorized()
-        attributes = _attributes(user, info)
+        attributes = _attributes(user, info, request)
         acted_as = await authentication.impersonate(request, user, attributes, core.authorizer)
         if acted_as is not None:
             user, attributes = acted_as, dataclasses.replace(attributes, user=acted_as)
@@ -209,10 +209,10 @@ class APIServer:
             raise
 
 
-def _attributes(user: UserInfo, info: RequestInfo) -> Attributes:
+def _attributes(user: UserInfo, info: RequestInfo, request: Request) -> Attributes:
     return Attributes(
         user, info.verb, info.path, info.resource_request, info.group, info.version, info.resource, info.subresource,
-        info.namespace, info.name,
+        info.namespace, info.name, request.first("fieldSelector"),
     )  # fmt: skip
 
 

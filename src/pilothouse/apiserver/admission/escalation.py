@@ -52,7 +52,7 @@ class RBACEscalation(Plugin):
         try:
             rules = self.cluster.authorizer.rbac.role_rules(ref, request.namespace)
         except RoleMissing:
-            raise not_found(GROUP, (resource or "roles").removesuffix("s"), name) from None
+            raise not_found(GROUP, request.gvr.resource, name) from None
         self._confirm(request, [rule.source for rule in rules])
 
     async def _may(self, request: AdmissionRequest, verb: str, resource: str, name: str, group: str = GROUP) -> bool:

@@ -51,11 +51,6 @@ class Authorization:
         rules: list[Obj] = []
         errors: list[str] = []
         incomplete = False
-        if MASTERS in user.groups:
-            rules += [
-                {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]},
-                {"verbs": ["*"], "nonResourceURLs": ["*"]},
-            ]
         for mode in self.modes:
             if mode == "Node" and node_of(user) is not None:
                 incomplete = True

@@ -52,10 +52,11 @@ class Place(NamedTuple):
 
 
 async def kubelet(context: EndpointContext, node_name: str, path: str, query: str = "") -> Place:
-    """The kubelet of a node. Raises 404 for a node that does not exist, and upstream's error for one without addresses."""
+    """The kubelet of a pod's node. Raises 404 for a node that does not exist (of a pod by its name, as upstream says it), and
+    upstream's error for one without addresses."""
     node = await context.objects.get_live("", "nodes", "", node_name)
     if node is None:
-        raise errors.not_found("", "nodes", node_name)
+        raise errors.not_found("", "pods", node_name)
     return Place("https", address_of(node), port_of(node), path, query)
 
 

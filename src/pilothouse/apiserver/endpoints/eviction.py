@@ -196,7 +196,11 @@ def _selects(selector: Obj | None, labels: Obj) -> bool:
 
 def _caused(error: StatusError, message: str) -> StatusError:
     cause = {"reason": "DisruptionBudget", "message": message}
-    error.details = {**(error.details or {}), "causes": [cause]}
+    details = dict(error.details or {})
+    retry_after_s = details.pop("retryAfterSeconds", None)
+    error.details = {**details, "causes": [cause]}
+    if retry_after_s is not None:
+        error.details["retryAfterSeconds"] = retry_after_s
     return error
 
 
