@@ -46,6 +46,9 @@ PLUGINS: Final[tuple[tuple[str, str, bool], ...]] = (
 ESCALATION: Final = "escalation:RBACEscalation"
 
 
+_SPECIFIED: Final = frozenset({("", "pods"), ("", "persistentvolumeclaims")})
+
+
 class Chain:
     """contracts.Admission. Which plugins are asked about a resource is worked out once."""
 
@@ -54,6 +57,14 @@ class Chain:
         self._steps: dict[tuple[str, str, str, str], tuple[list[Step], list[Step]]] = {}
 
     async def mutate(self, request: AdmissionRequest) -> None:
+        obj = request.obj
+        if (
+            obj is not None
+            and obj.get("spec") is None
+            and not request.subresource
+            and (request.gvr.group, request.gvr.resource) in _SPECIFIED
+        ):
+            obj["spec"] = {}  # upstream's structs always have one
         for step in self._of(request)[0]:
             await step(request)
 

@@ -46,6 +46,8 @@ class ServiceAllocator:
         self.ports = Ports(*config.node_port_range, objects, clock)
 
     async def begin(self, new: Obj, old: Obj | None, dry_run: bool) -> Reservation | None:
+        if new.get("spec") is None:
+            new["spec"] = {}
         spec = new["spec"]
         reservation = ServiceReservation(self.addresses, Operation(self.ports, dry_run), dry_run)
         if old is None:
@@ -151,11 +153,13 @@ class ServiceAllocator:
             asked = port.get("nodePort") or 0
             if not asked and not _wants_node_ports(service["spec"]):
                 continue
-            shared = given.get(port["port"])
+            shared = given.get(port.get("port", 0))
             if shared is None:
-                named = next((p["nodePort"] for p in ports if p["port"] == port["port"] and p.get("nodePort")), 0)
+                named = next(
+                    (p["nodePort"] for p in ports if p.get("port") == port.get("port") and p.get("nodePort")), 0
+                )
                 found = self._node_port(service, i, named, named, operation)
-                port["nodePort"] = given[port["port"]] = found
+                port["nodePort"] = given[port.get("port", 0)] = found
             elif not asked:
                 port["nodePort"] = shared
             elif asked != shared:
