@@ -77,7 +77,13 @@ def _as_upstream(text: str, expression: str) -> str:
     text = _UNDEFINED.sub(r"\1", text)
     starts = [m.start() for m in _ERROR.finditer(text)]
     parts = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=False)]
-    return "\n".join(_point_to_root(part.rstrip("\n"), expression) for part in parts) or text
+    errors = sorted((_point_to_root(part.rstrip("\n"), expression) for part in parts), key=_position)
+    return "\n".join(errors) or text
+
+
+def _position(error: str) -> tuple[int, int]:
+    match = _ERROR.match(error)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _point_to_root(error: str, expression: str) -> str:
