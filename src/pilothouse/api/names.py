@@ -102,9 +102,7 @@ def wildcard_dns1123_subdomain(text: str) -> list[str]:
 
 def qualified_name(text: str) -> list[str]:
     """A label's key: a name with an optional DNS subdomain and a slash before it."""
-    form = (
-        "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
-    )
+    form = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
     told = pattern(form, _KEY, "MyName", "my.name", "123-abc")
     parts = text.split("/")
     out: list[str] = []

@@ -20,9 +20,7 @@ _CONTEXT: Final = Context(prec=200)
 _NANO: Final = Decimal("1e-9")
 _MAX: Final = Decimal(2**63 - 1)
 _DIGITS_MAX: Final = 150
-MALFORMED: Final = (
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-)
+MALFORMED: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
 
 class Format(Enum):

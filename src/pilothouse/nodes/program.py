@@ -45,8 +45,8 @@ def start_seconds(pod: Obj) -> float:
 def program_of(pod: Obj, container: Obj, *, init: bool = False) -> Program:
     """The program of one container. `init`: it is an init container, which ends unless it is a sidecar."""
     annotations = pod["metadata"].get("annotations") or {}
-    endless = container.get("restartPolicy") == "Always" if init else (
-        pod["spec"].get("restartPolicy", "Always") == "Always"
+    endless = (
+        container.get("restartPolicy") == "Always" if init else (pod["spec"].get("restartPolicy", "Always") == "Always")
     )
     program = _interpret([*(container.get("command") or ()), *(container.get("args") or ())])
     run_s = program.run_s if program else (None if endless else 0.0)

@@ -18,11 +18,23 @@ MODULES: dict[tuple[str, str], str] = {
     ("", "PersistentVolumeClaim"): "core.persistent_volume_claim",
     ("", "ResourceQuota"): "core.resource_quota",
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): "admissionregistration.mutating_admission_policy",
-    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): "admissionregistration.mutating_admission_policy_binding",
-    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): "admissionregistration.mutating_webhook_configuration",
+    (
+        "admissionregistration.k8s.io",
+        "MutatingAdmissionPolicyBinding",
+    ): "admissionregistration.mutating_admission_policy_binding",
+    (
+        "admissionregistration.k8s.io",
+        "MutatingWebhookConfiguration",
+    ): "admissionregistration.mutating_webhook_configuration",
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): "admissionregistration.validating_admission_policy",
-    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): "admissionregistration.validating_admission_policy_binding",
-    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): "admissionregistration.validating_webhook_configuration",
+    (
+        "admissionregistration.k8s.io",
+        "ValidatingAdmissionPolicyBinding",
+    ): "admissionregistration.validating_admission_policy_binding",
+    (
+        "admissionregistration.k8s.io",
+        "ValidatingWebhookConfiguration",
+    ): "admissionregistration.validating_webhook_configuration",
     ("autoscaling", "HorizontalPodAutoscaler"): "autoscaling.horizontal_pod_autoscaler",
     ("certificates.k8s.io", "CertificateSigningRequest"): "certificates.certificate_signing_request",
     ("certificates.k8s.io", "ClusterTrustBundle"): "certificates.cluster_trust_bundle",

@@ -61,9 +61,7 @@ class Scope:
         return cel.Declarations(tuple(named))
 
 
-def check(
-    expression: str, path: str, scope: Scope, *returns: str, shown: str | None = None
-) -> ErrorList:
+def check(expression: str, path: str, scope: Scope, *returns: str, shown: str | None = None) -> ErrorList:
     """`shown`: the bad value, where it is not the expression itself."""
     wrong = cel.compile_error(expression, scope.declarations(), returns)
     return [field.invalid(path, expression if shown is None else shown, wrong)] if wrong else []

@@ -90,9 +90,7 @@ def _webhook(hook: Obj, path: str, leave: _Leave, mutating: bool) -> ErrorList:
         detail = "the timeout value must be between 1 and 30 seconds"
         found.append(field.invalid(f"{path}.timeoutSeconds", timeout, detail))
     for name in ("namespaceSelector", "objectSelector"):
-        found += selectors.label_selector(
-            hook.get(name), f"{path}.{name}", allow_invalid_values=leave.invalid_values
-        )
+        found += selectors.label_selector(hook.get(name), f"{path}.{name}", allow_invalid_values=leave.invalid_values)
     policy = hook.get("reinvocationPolicy")
     if mutating and policy is not None and policy not in rules.REINVOCATION_POLICIES:
         at = f"{path}.reinvocationPolicy"
@@ -154,7 +152,9 @@ def validate_update(new: Obj, old: Obj, *, mutating: bool) -> ErrorList:
         ),
         repeated_names=len(set(told)) < len(told),
         invalid_values=any(
-            selectors.label_selector(h.get(name), "") for h in before for name in ("namespaceSelector", "objectSelector")
+            selectors.label_selector(h.get(name), "")
+            for h in before
+            for name in ("namespaceSelector", "objectSelector")
         ),
         conditions=len(hooks) == len(before)
         and all(same(h.get("matchConditions"), b.get("matchConditions")) for h, b in zip(hooks, before, strict=True)),

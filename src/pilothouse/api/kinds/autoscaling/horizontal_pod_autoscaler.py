@@ -9,7 +9,12 @@ from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.autoscaling import conversion, metrics
 from pilothouse.api.kinds.common import declarative
 from pilothouse.api.kinds.common.declarative import (
-    covered, fields, minimum, optional_pointer, required, struct,
+    covered,
+    fields,
+    minimum,
+    optional_pointer,
+    required,
+    struct,
 )  # fmt: skip
 from pilothouse.api.kinds.common.quantities import non_negative
 from pilothouse.api.kinds.common.strategy import create, keep, update

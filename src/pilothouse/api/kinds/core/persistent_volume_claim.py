@@ -25,9 +25,7 @@ _RESIZE_STATUSES: Final = (
     "ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible",
     "NodeResizePending",
 )  # fmt: skip
-_RULES = declarative.fields(
-    {"status": [declarative.struct(declarative.fields({"healthStatus": HEALTH_STATUS}))]}
-)
+_RULES = declarative.fields({"status": [declarative.struct(declarative.fields({"healthStatus": HEALTH_STATUS}))]})
 
 
 def _default(obj: Obj) -> None:

@@ -20,9 +20,7 @@ _HOST_PATH_TYPES: Final = (
 _IQN: Final = re.compile(r"iqn\.\d{4}-\d{2}\.([A-Za-z0-9\-.]+)(:[^,;*&$|\s]+)\Z")
 _EUI: Final = re.compile(r"eui.[A-Za-z0-9]{16}\Z")
 _NAA: Final = re.compile(r"naa.[A-Za-z0-9]{32}\Z")
-_MANAGED_DISK: Final = (
-    "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"
-)
+_MANAGED_DISK: Final = "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"
 _BLOB_DISK: Final = "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"
 
 

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from pilothouse.api.kinds.common.declarative import (
-    each, enum, fields, max_bytes, max_items, optional, optional_pointer, required, struct, unique,
+    each,
+    enum,
+    fields,
+    max_bytes,
+    max_items,
+    optional,
+    optional_pointer,
+    required,
+    struct,
+    unique,
 )  # fmt: skip
 from pilothouse.api.objects import Obj
 

@@ -9,7 +9,15 @@ from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import addresses, declarative
 from pilothouse.api.kinds.common.declarative import (
-    covered, each, enum, fields, immutable, max_items, optional, required, struct,
+    covered,
+    each,
+    enum,
+    fields,
+    immutable,
+    max_items,
+    optional,
+    required,
+    struct,
 )  # fmt: skip
 from pilothouse.api.kinds.common.endpoint_ips import endpoint_ip
 from pilothouse.api.kinds.common.selectors import same

@@ -9,7 +9,15 @@ from pilothouse.api import field
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative
 from pilothouse.api.kinds.common.declarative import (
-    covered, discriminated, every, fields, forbidden_pointer, optional_pointer, required, required_pointer, struct,
+    covered,
+    discriminated,
+    every,
+    fields,
+    forbidden_pointer,
+    optional_pointer,
+    required,
+    required_pointer,
+    struct,
 )  # fmt: skip
 from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.strategy import create, update

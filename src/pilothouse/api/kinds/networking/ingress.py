@@ -181,7 +181,7 @@ def _validate_status(new: Obj, old: Obj) -> ErrorList:
 def _warnings(new: Obj, old: Obj | None) -> list[str]:
     annotated = _CLASS_ANNOTATION in (meta(new).get("annotations") or {})
     if old is None and annotated and (new.get("spec") or {}).get("ingressClassName") is None:
-        return [f'annotation "{_CLASS_ANNOTATION}" is deprecated, please use \'spec.ingressClassName\' instead']
+        return [f"annotation \"{_CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"]
     return []
 
 

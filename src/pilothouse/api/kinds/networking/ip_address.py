@@ -8,7 +8,12 @@ from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import addresses, declarative
 from pilothouse.api.kinds.common.declarative import (
-    covered, fields, immutable, required, required_pointer, struct,
+    covered,
+    fields,
+    immutable,
+    required,
+    required_pointer,
+    struct,
 )  # fmt: skip
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta

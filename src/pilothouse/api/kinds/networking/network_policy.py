@@ -9,7 +9,13 @@ from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import addresses, declarative, selectors
 from pilothouse.api.kinds.common.declarative import (
-    covered, each, fields, optional, optional_pointer, required, struct,
+    covered,
+    each,
+    fields,
+    optional,
+    optional_pointer,
+    required,
+    struct,
 )  # fmt: skip
 from pilothouse.api.kinds.common.strategy import first_generation, next_generation
 from pilothouse.api.kinds.kind import Kind
@@ -77,9 +83,7 @@ def _peer(peer: Obj, path: str, allow_invalid_values: bool, stored: list[str]) -
         if name == "ipBlock":
             found += _ip_block(peer[name], f"{path}.ipBlock", stored)
         else:
-            found += selectors.label_selector(
-                peer[name], f"{path}.{name}", allow_invalid_values=allow_invalid_values
-            )
+            found += selectors.label_selector(peer[name], f"{path}.{name}", allow_invalid_values=allow_invalid_values)
     if not chosen:
         found.append(field.required(path, "must specify a peer"))
     elif len(chosen) > 1 and "ipBlock" in chosen:

@@ -60,9 +60,7 @@ def _own(spec: Obj, *, allow_invalid_values: bool = False) -> ErrorList:
         amount = spec.get(name)
         if amount is not None:
             found += int_or_percent(amount, f"spec.{name}") + at_most_all(amount, f"spec.{name}")
-    found += selectors.label_selector(
-        spec.get("selector"), "spec.selector", allow_invalid_values=allow_invalid_values
-    )
+    found += selectors.label_selector(spec.get("selector"), "spec.selector", allow_invalid_values=allow_invalid_values)
     policy = spec.get("unhealthyPodEvictionPolicy")
     if policy is not None and policy not in _EVICTION_POLICIES:
         found.append(field.not_supported("spec.unhealthyPodEvictionPolicy", policy, _EVICTION_POLICIES))

@@ -10,7 +10,14 @@ from typing import Any, Final
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common.declarative import (
-    Run, alpha_immutable, covered, each, fields, optional, required, struct,
+    Run,
+    alpha_immutable,
+    covered,
+    each,
+    fields,
+    optional,
+    required,
+    struct,
 )  # fmt: skip
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age

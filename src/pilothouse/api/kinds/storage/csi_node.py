@@ -7,8 +7,8 @@ from typing import Any, Final
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common.render import internal
-from pilothouse.api.kinds.common.strategy import drop_status, keep, keep_metadata, update_without_generation
 from pilothouse.api.kinds.common.selectors import same
+from pilothouse.api.kinds.common.strategy import drop_status, keep, keep_metadata, update_without_generation
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.kinds.storage.parameters import driver_name
 from pilothouse.api.objects import Obj, meta

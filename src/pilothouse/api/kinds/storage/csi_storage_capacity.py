@@ -15,9 +15,7 @@ from pilothouse.api.printing import age
 
 
 def _own(obj: Obj, *, allow_invalid_values: bool) -> ErrorList:
-    found = selectors.label_selector(
-        obj.get("nodeTopology"), "nodeTopology", allow_invalid_values=allow_invalid_values
-    )
+    found = selectors.label_selector(obj.get("nodeTopology"), "nodeTopology", allow_invalid_values=allow_invalid_values)
     name = obj.get("storageClassName") or ""
     found += [field.invalid("storageClassName", name, d) for d in names.dns1123_subdomain(name)]
     capacity = obj.get("capacity")

@@ -8,7 +8,12 @@ from pilothouse.api import field
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative, selectors
 from pilothouse.api.kinds.common.declarative import (
-    covered, fields, immutable, optional, optional_pointer, required,
+    covered,
+    fields,
+    immutable,
+    optional,
+    optional_pointer,
+    required,
 )  # fmt: skip
 from pilothouse.api.kinds.common.node_labels import DEPRECATED
 from pilothouse.api.kinds.kind import Kind

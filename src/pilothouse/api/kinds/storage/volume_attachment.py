@@ -8,7 +8,13 @@ from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative
 from pilothouse.api.kinds.common.declarative import (
-    covered, fields, immutable, long_name_caseless, max_length, required, struct,
+    covered,
+    fields,
+    immutable,
+    long_name_caseless,
+    max_length,
+    required,
+    struct,
 )  # fmt: skip
 from pilothouse.api.kinds.common.strategy import drop_status, update_status, update_without_generation
 from pilothouse.api.kinds.core.persistent_volume_spec import persistent_volume_spec
@@ -18,9 +24,7 @@ from pilothouse.api.printing import age
 
 _METADATA_MAX_BYTES: Final = 256 * 1024
 _MESSAGE_MAX_BYTES: Final = 1024
-_RULES = fields(
-    {"spec": [immutable, struct(fields({"attacher": [required, long_name_caseless, max_length(63)]}))]}
-)
+_RULES = fields({"spec": [immutable, struct(fields({"attacher": [required, long_name_caseless, max_length(63)]}))]})
 
 
 def _own(obj: Obj) -> ErrorList:
