@@ -16,8 +16,9 @@ LEASE_NAMESPACE = "kube-node-lease"
 LEASE_DURATION_S = 40
 VERSION = "v1.37.2"
 
-_PODS = IPv4Network("10.244.0.0/14")  # 1,024 machines with 254 pod addresses each; more take the next networks
-_MACHINES = IPv4Network("10.240.0.0/16")
+CLUSTER_NETWORK = IPv4Network("10.128.0.0/9")  # 32,768 machines with a /24 each
+FALLBACK_NETWORK = "10.255.255.0/24"  # for pods of a node that has no network of its own
+_MACHINES = IPv4Network("10.64.0.0/16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def machine_address(index: int) -> str:
 
 def pod_network(index: int) -> IPv4Network:
     """The /24 from which the machine's pods have their addresses."""
-    return IPv4Network((int(_PODS.network_address) + index * 256, 24))
+    return IPv4Network((int(CLUSTER_NETWORK.network_address) + index * 256, 24))
 
 
 def node_object(index: int, spec: MachineSpec, now: str, kubelet_port: int) -> Obj:
