@@ -1,4 +1,4 @@
-"""The kubelets' endpoint, one for all simulated nodes: what the API server asks them for on behalf of `kubectl logs` and its siblings.
+"""The kubelets' endpoint, one for all simulated nodes: what the API server asks them for when a user runs `kubectl logs`.
 
 Source: upstream's pkg/kubelet/server: paths, parameters and refusals.
 """

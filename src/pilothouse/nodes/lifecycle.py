@@ -217,10 +217,10 @@ class PodLife:
                     self._wake(end_s)
                     return
                 c.end(end_s, c.program.exit_code)
-                if policy == "Always" or (policy == "OnFailure" and c.exit_code):
-                    if now < c.back_off():
-                        message = f"Back-off restarting failed container {c.name} in pod"
-                        self.notes.append(("Warning", "BackOff", message, c.name))
+                again = policy == "Always" or (policy == "OnFailure" and c.exit_code != 0)
+                if again and now < c.back_off():
+                    message = f"Back-off restarting failed container {c.name} in pod"
+                    self.notes.append(("Warning", "BackOff", message, c.name))
             else:
                 return
 

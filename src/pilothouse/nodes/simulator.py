@@ -41,7 +41,7 @@ class _Machine:
 
 
 class NodeSimulator:
-    """`register(n)` makes nodes, `run()` plays them until it is cancelled. `kubelet_port`: where `kubelet` listens; 0: nowhere."""
+    """`register(n)` makes nodes, `run()` plays them. `kubelet_port`: where `kubelet.serve` listens; 0: nowhere."""
 
     def __init__(
         self,
