@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -43,16 +44,22 @@ class Front:
 
 
 async def serve(
-    server: APIServer, host: str = "127.0.0.1", port: int = 0, ssl_context: ssl.SSLContext | None = None
-) -> Front:
-    """Listens; port 0 takes a free one. `ssl_context` should ask for client certificates (CERT_OPTIONAL)."""
+    server: APIServer, host: str = "127.0.0.1", port: int = 0, ssl_context: ssl.SSLContext | None = None,
+    sock: socket.socket | None = None,
+) -> Front:  # fmt: skip
+    """Listens, on `sock` where one is given; port 0 takes a free one. `ssl_context` should ask for client certificates
+    (CERT_OPTIONAL)."""
     app = web.Server(
         _handler(server), keepalive_timeout=_KEEPALIVE_S, max_line_size=_HEADER_MOST, max_field_size=_HEADER_MOST,
         access_log=None, handler_cancellation=True, auto_decompress=True,
     )  # fmt: skip
     runner = web.ServerRunner(app, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=ssl_context, backlog=512)
+    site: web.BaseSite
+    if sock is not None:
+        site = web.SockSite(runner, sock, ssl_context=ssl_context, backlog=512)
+    else:
+        site = web.TCPSite(runner, host, port, ssl_context=ssl_context, backlog=512)
     await site.start()
     return Front(runner, runner.addresses[0][1])
 
