@@ -4,8 +4,13 @@ A new controller is one new file and one line here.
 """
 
 CONTROLLERS: dict[str, str] = {
+    "endpoints-controller": "pilothouse.controllers.endpoints:EndpointsController",
+    "endpointslice-controller": "pilothouse.controllers.endpoints:EndpointSliceController",
+    "endpointslice-mirroring-controller": "pilothouse.controllers.endpoints:EndpointSliceMirroringController",
     "replicationcontroller-controller": "pilothouse.controllers.replicaset:ReplicationControllerController",
     "pod-garbage-collector-controller": "pilothouse.controllers.podgc:PodGarbageCollector",
+    "namespace-controller": "pilothouse.controllers.namespace:NamespaceController",
+    "serviceaccount-controller": "pilothouse.controllers.serviceaccount:ServiceAccountController",
     "garbage-collector-controller": "pilothouse.controllers.garbagecollector:GarbageCollector",
     "daemonset-controller": "pilothouse.controllers.daemonset:DaemonSetController",
     "job-controller": "pilothouse.controllers.job:JobController",
@@ -14,6 +19,7 @@ CONTROLLERS: dict[str, str] = {
     "statefulset-controller": "pilothouse.controllers.statefulset:StatefulSetController",
     "cronjob-controller": "pilothouse.controllers.cronjob:CronJobController",
     "ttl-after-finished-controller": "pilothouse.controllers.ttlafterfinished:TTLAfterFinishedController",
+    "root-ca-certificate-publisher-controller": "pilothouse.controllers.rootca:RootCACertificatePublisher",
 }
 
 OFF_BY_DEFAULT = frozenset({"bootstrap-signer-controller", "token-cleaner-controller", "selinux-warning-controller"})
