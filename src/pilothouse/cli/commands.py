@@ -1,0 +1,161 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from pilothouse import __version__
+from pilothouse.bootstrap.directory import ClusterDirectory
+from pilothouse.bootstrap.failures import ClusterError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    """Commands in the order of their definition; failures in one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ClusterError as error:
+            raise click.ClickException(str(error)) from None
+
+
+def _cluster(command: F) -> F:
+    """The options that say which cluster is meant."""
+    command = click.option(
+        "--data-dir", metavar="DIR", help="The cluster's directory (default: below $XDG_DATA_HOME)."
+    )(command)
+    return click.option("--name", default="default", show_default=True, help="The cluster's name.")(command)
+
+
+def _output(command: F) -> F:
+    kinds = click.Choice(["text", "json"])
+    return click.option("-o", "--output", type=kinds, default="text", show_default=True, help="Format.")(command)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="pilothouse")
+def root() -> None:
+    """A Kubernetes 1.37 control plane with simulated nodes, in one process.
+
+    \b
+    pilothouse up                     start a cluster, ready for kubectl; Ctrl-C stops it
+    pilothouse up --nodes 1000        the same with 1,000 nodes
+    pilothouse up --name b --detach   another one beside it, in the background
+    pilothouse down --name b          stop it; its state stays
+    """
+
+
+@root.command()
+@_cluster
+@click.option(
+    "--nodes", type=click.IntRange(0, 32_000), metavar="N", help="Have at least N simulated nodes (a new cluster: 3)."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="The API server's port (default: the last one, or the first free from 6443).",
+)
+@click.option("--etcd-servers", metavar="URLS", help="Keep the state in this etcd cluster.")
+@click.option(
+    "--kubeconfig",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Merge a context into your kubeconfig (or FILE), and make it the current one.",
+)
+@click.option("--detach", is_flag=True, help="Return once the cluster is ready; it goes on in the background.")
+@click.option("-v", "--verbose", is_flag=True, help="Log what the parts do, on standard error.")
+def up(
+    name: str, data_dir: str | None, nodes: int | None, port: int | None, etcd_servers: str | None, kubeconfig: str | None,
+    detach: bool, verbose: bool,
+) -> None:  # fmt: skip
+    """Start a cluster.
+
+    \b
+    Examples:
+      pilothouse up
+      pilothouse up --nodes 1000 --port 7443
+      pilothouse up --name test --detach --kubeconfig
+    """
+    if etcd_servers is not None:
+        raise ClusterError(
+            "--etcd-servers: this version keeps its state in the embedded store only; leave the option out"
+        )
+    from pilothouse.cli import up as command
+
+    directory = ClusterDirectory.of(name, data_dir)
+    settings = command.Settings(nodes, port, kubeconfig, verbose)
+    (command.in_background if detach else command.in_foreground)(directory, settings)
+
+
+@root.command()
+@_cluster
+def down(name: str, data_dir: str | None) -> None:
+    """Stop a cluster. Its state stays for the next `up`."""
+    from pilothouse.cli import clusters
+
+    clusters.down(ClusterDirectory.of(name, data_dir))
+
+
+@root.command()
+@_cluster
+@_output
+def status(name: str, data_dir: str | None, output: str) -> None:
+    """Show how a cluster is. Exit code 0: ready, 3: not running, 1: running but not ready."""
+    from pilothouse.cli import clusters
+
+    raise SystemExit(clusters.status(ClusterDirectory.of(name, data_dir), output))
+
+
+@root.command("list")
+@_output
+def list_(output: str) -> None:
+    """List the clusters of this user."""
+    from pilothouse.cli import clusters
+
+    clusters.list_all(output)
+
+
+@root.command()
+@_cluster
+def delete(name: str, data_dir: str | None) -> None:
+    """Stop a cluster and delete it with all its data."""
+    from pilothouse.cli import clusters
+
+    clusters.delete(ClusterDirectory.of(name, data_dir))
+
+
+@root.group()
+def node() -> None:
+    """Switch simulated nodes off and on."""
+
+
+@node.command("stop")
+@click.argument("node_name", metavar="NODE")
+@_cluster
+def node_stop(node_name: str, name: str, data_dir: str | None) -> None:
+    """Switch a simulated node off without a word, as if its plug were pulled.
+
+    40 s after its last heartbeat it is NotReady and tainted unreachable; 5 min later its pods are evicted.
+    """
+    from pilothouse.cli import nodes
+
+    nodes.switch(ClusterDirectory.of(name, data_dir), node_name, on=False)
+
+
+@node.command("start")
+@click.argument("node_name", metavar="NODE")
+@_cluster
+def node_start(node_name: str, name: str, data_dir: str | None) -> None:
+    """Switch a simulated node on again."""
+    from pilothouse.cli import nodes
+
+    nodes.switch(ClusterDirectory.of(name, data_dir), node_name, on=True)
