@@ -37,7 +37,9 @@ class Trust:
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a controller works with. `config` holds kube-controller-manager's options by their flags' names, without dashes
-    in front: `{"terminated-pod-gc-threshold": 12500}`; what is absent has upstream's default."""
+    in front: `{"terminated-pod-gc-threshold": 12500}`; what is absent has upstream's default. Keys and
+    certificates are PEM bytes, under the flags' names without `-file`: `root-ca`, `cluster-signing-cert`, `cluster-signing-key`,
+    `service-account-private-key`."""
 
     client: Client
     informers: Informers

@@ -27,7 +27,7 @@ class RootCACertificatePublisher(Controller):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._data = {"ca.crt": context.trust.root_ca.decode()}
+        self._data = {"ca.crt": context.option("root-ca", b"").decode()}
         self.namespaces = self.informer("", "v1", "namespaces")
         self.maps = self.informer("", "v1", "configmaps")
         self._api = self.client.resource("", "v1", "configmaps")

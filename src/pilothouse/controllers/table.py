@@ -18,6 +18,8 @@ CONTROLLERS: dict[str, str] = {
     "replicaset-controller": "pilothouse.controllers.replicaset:ReplicaSetController",
     "statefulset-controller": "pilothouse.controllers.statefulset:StatefulSetController",
     "cronjob-controller": "pilothouse.controllers.cronjob:CronJobController",
+    "node-lifecycle-controller": "pilothouse.controllers.nodelifecycle:NodeLifecycleController",
+    "taint-eviction-controller": "pilothouse.controllers.nodelifecycle:TaintEvictionController",
     "ttl-after-finished-controller": "pilothouse.controllers.ttlafterfinished:TTLAfterFinishedController",
     "root-ca-certificate-publisher-controller": "pilothouse.controllers.rootca:RootCACertificatePublisher",
 }
