@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilothouse.api.objects import Obj, get
+from pilothouse.api.podrequests import Amounts, of_pod, parsed
 from pilothouse.api.quantity import Quantity
 from pilothouse.apiserver.admission.plugin import CREATE_UPDATE, PODS, Plugin, forbidden
-from pilothouse.apiserver.admission.podrequests import Amounts, of_pod, parsed
 from pilothouse.apiserver.contracts import AdmissionRequest
 
 _CLAIMS = ("", "persistentvolumeclaims")

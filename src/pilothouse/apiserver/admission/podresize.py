@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, get
+from pilothouse.api.podrequests import of_pod
 from pilothouse.api.quantity import Quantity
 from pilothouse.apiserver.admission.plugin import PODS, Plugin, forbidden
-from pilothouse.apiserver.admission.podrequests import of_pod
 from pilothouse.apiserver.contracts import AdmissionRequest
 
 

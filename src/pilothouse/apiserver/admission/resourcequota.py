@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 
-from pilothouse.api import errors
+from pilothouse.api import errors, quotausage
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, copy, get
-from pilothouse.apiserver.admission import quotausage
+from pilothouse.api.podrequests import Amounts, parsed
 from pilothouse.apiserver.admission.plugin import CREATE_UPDATE, PODS, Cluster, Plugin, forbidden
-from pilothouse.apiserver.admission.podrequests import Amounts, parsed
 from pilothouse.apiserver.contracts import AdmissionRequest
 
 _QUOTAS = ("", "resourcequotas")

@@ -11,7 +11,7 @@ from pilothouse.api.field import ErrorList, forbidden, invalid
 from pilothouse.api.kinds import kind_of
 from pilothouse.api.kinds.common.diffs import diff
 from pilothouse.api.objects import Obj, copy, get
-from pilothouse.apiserver.admission.podrequests import parsed
+from pilothouse.api.podrequests import parsed
 from pilothouse.apiserver.contracts import SubresourceStrategy
 
 _MIRROR = "kubernetes.io/config.mirror"
