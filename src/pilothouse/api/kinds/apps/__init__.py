@@ -1,0 +1,1 @@
+"""apps: Deployment, ReplicaSet, DaemonSet, StatefulSet, ControllerRevision."""

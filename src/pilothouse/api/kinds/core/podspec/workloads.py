@@ -1,0 +1,78 @@
+"""What the kinds with a pod template in `spec.template` do alike."""
+
+from __future__ import annotations
+
+from pilothouse.api import names
+from pilothouse.api.kinds.common.selectors import same
+from pilothouse.api.kinds.common.strategy import keep
+from pilothouse.api.kinds.core.podspec import defaults
+from pilothouse.api.kinds.core.podspec.gates import drop_disabled_template
+from pilothouse.api.kinds.core.podspec.warnings import template_warnings
+from pilothouse.api.objects import Obj, meta
+
+_SURPRISING = (
+    "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; "
+    "a DNS label is recommended: "
+)
+
+
+def spec_of(obj: Obj) -> Obj:
+    """The spec, attached where it was absent."""
+    spec: Obj | None = obj.get("spec")
+    if spec is None:
+        spec = obj["spec"] = {}
+    return spec
+
+
+def default_template(spec: Obj) -> None:
+    """A template that is a part of the struct, not a pointer: always there."""
+    if spec.get("template") is None:
+        spec["template"] = {}
+    defaults.template(spec["template"])
+
+
+def absent(spec: Obj, **values: object) -> None:
+    """Sets what is absent."""
+    for name, value in values.items():
+        if spec.get(name) is None:
+            spec[name] = value
+
+
+def prepare_create(obj: Obj) -> None:
+    obj["status"] = {}
+    obj.setdefault("metadata", {})["generation"] = 1
+    drop_disabled_template(spec_of(obj).get("template"), None)
+
+
+def prepare_update(new: Obj, old: Obj) -> None:
+    keep(new, old, "status")
+    drop_disabled_template(spec_of(new).get("template"), (old.get("spec") or {}).get("template"))
+    if not same(new.get("spec"), old.get("spec")):
+        next_generation(new, old)
+
+
+def next_generation(new: Obj, old: Obj) -> None:
+    new.setdefault("metadata", {})["generation"] = (meta(old).get("generation") or 0) + 1
+
+
+def prepare_status(new: Obj, old: Obj) -> None:
+    """Only the spec stays: upstream lets labels, annotations and finalizers of these kinds through."""
+    keep(new, old, "spec")
+
+
+def name_warnings(obj: Obj) -> list[str]:
+    """A name that its pods' hostnames cannot have."""
+    details = names.dns1123_label(meta(obj).get("name") or "")
+    return [f"{_SURPRISING}[{' '.join(details)}]"] if details else []
+
+
+def is_changed(new: Obj, old: Obj) -> bool:
+    """Whether warnings about an update are due: the generation tells."""
+    return bool((meta(new).get("generation") or 0) != (meta(old).get("generation") or 0))
+
+
+def warnings(new: Obj, old: Obj | None) -> list[str]:
+    template = (new.get("spec") or {}).get("template")
+    if old is None:
+        return name_warnings(new) + template_warnings(template, "spec.template")
+    return template_warnings(template, "spec.template") if is_changed(new, old) else []
