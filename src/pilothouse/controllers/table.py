@@ -4,6 +4,7 @@ A new controller is one new file and one line here.
 """
 
 CONTROLLERS: dict[str, str] = {
+    "serviceaccount-token-controller": "pilothouse.controllers.tokens:ServiceAccountTokenController",
     "endpoints-controller": "pilothouse.controllers.endpoints:EndpointsController",
     "endpointslice-controller": "pilothouse.controllers.endpoints:EndpointSliceController",
     "endpointslice-mirroring-controller": "pilothouse.controllers.endpoints:EndpointSliceMirroringController",
@@ -20,11 +21,18 @@ CONTROLLERS: dict[str, str] = {
     "disruption-controller": "pilothouse.controllers.disruption:DisruptionController",
     "statefulset-controller": "pilothouse.controllers.statefulset:StatefulSetController",
     "cronjob-controller": "pilothouse.controllers.cronjob:CronJobController",
+    "certificatesigningrequest-signing-controller": "pilothouse.controllers.certificates:CSRSigningController",
+    "certificatesigningrequest-approving-controller": "pilothouse.controllers.certificates:CSRApprovingController",
+    "certificatesigningrequest-cleaner-controller": "pilothouse.controllers.certificates:CSRCleaner",
     "ttl-controller": "pilothouse.controllers.ttl:TTLController",
     "node-ipam-controller": "pilothouse.controllers.nodeipam:NodeIpamController",
     "clusterrole-aggregation-controller": "pilothouse.controllers.clusterroleaggregation:ClusterRoleAggregationController",
     "node-lifecycle-controller": "pilothouse.controllers.nodelifecycle:NodeLifecycleController",
     "taint-eviction-controller": "pilothouse.controllers.nodelifecycle:TaintEvictionController",
+    "persistentvolumeclaim-protection-controller": "pilothouse.controllers.protection:ClaimProtectionController",
+    "persistentvolume-protection-controller": "pilothouse.controllers.protection:VolumeProtectionController",
+    "ephemeral-volume-controller": "pilothouse.controllers.ephemeralvolume:EphemeralVolumeController",
+    "legacy-serviceaccount-token-cleaner-controller": "pilothouse.controllers.tokens:LegacyTokenCleaner",
     "ttl-after-finished-controller": "pilothouse.controllers.ttlafterfinished:TTLAfterFinishedController",
     "root-ca-certificate-publisher-controller": "pilothouse.controllers.rootca:RootCACertificatePublisher",
 }
