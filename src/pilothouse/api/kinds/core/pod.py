@@ -6,6 +6,7 @@ from pilothouse.api import names
 from pilothouse.api.kinds.common import addresses
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import keep
+from pilothouse.api.kinds.core import pod_rules
 from pilothouse.api.kinds.core.pod_row import row
 from pilothouse.api.kinds.core.podspec import defaults, podlevel, preparation
 from pilothouse.api.kinds.core.podspec.gates import drop_disabled, drop_disabled_status
@@ -144,6 +145,8 @@ KIND = Kind(
     prepare_update=_prepare_update,
     prepare_status=_prepare_status,
     stamp=_stamp,
+    validate=pod_rules.validate,
+    validate_update=pod_rules.validate_update,
     warnings=_warnings,
     row=row,
     fields=_fields,
