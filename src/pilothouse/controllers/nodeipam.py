@@ -133,8 +133,7 @@ class NodeIpamController(Controller):
             self._occupy(fresh)
             raise StatusError(404, "NotFound", f"node {name} has its ranges already")
         texts = [str(network) for network in given]
-        metadata = {"uid": fresh["metadata"]["uid"], "resourceVersion": fresh["metadata"]["resourceVersion"]}
-        change = {"metadata": metadata, "spec": {"podCIDR": texts[0], "podCIDRs": texts}}
+        change = {"metadata": {"uid": fresh["metadata"]["uid"]}, "spec": {"podCIDR": texts[0], "podCIDRs": texts}}
         try:
             await self._api.patch(name, "", change, "strategic")
         except StatusError as error:

@@ -65,6 +65,7 @@ class NodeLifecycleController(Controller):
         self._health: dict[str, _Health] = {}
         self._known: dict[str, Obj] = {}
         self._zones: dict[str, Zone] = {}
+        self._looking = False  # nobody is tainted before a look at all nodes has ended: it may find that all are silent
         self._pods_to_mark: set[str] = set()  # of nodes of whom not all pods could be marked
         self.nodes.add_handler(self.enqueue, self._node_updated, self._node_deleted)
         self.pods.add_handler(lambda pod: self._pod_placed(None, pod), self._pod_placed)
@@ -121,7 +122,11 @@ class NodeLifecycleController(Controller):
 
     async def _monitor_often(self) -> None:
         while True:
-            await self.monitor()
+            self._looking = True
+            try:
+                await self.monitor()
+            finally:
+                self._looking = False
             await self.clock.sleep(self._period_s)
 
     async def monitor(self) -> None:
@@ -147,7 +152,7 @@ class NodeLifecycleController(Controller):
             name = node["metadata"]["name"]
             self._zone(node)
             if name not in self._known:
-                self._node_event(node, "RegisteredNode", f"Registered Node {name} in Controller")
+                self._node_event(node, "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller")
                 self._known[name] = node
                 await self._make_reachable(node)
         if len(self._known) != len(names):
@@ -156,7 +161,7 @@ class NodeLifecycleController(Controller):
                 self._health.pop(name, None)
                 for zone in self._zones.values():
                     zone.remove(name)
-                self._node_event(gone, "RemovingNode", f"Removing Node {name} from Controller")
+                self._node_event(gone, "RemovingNode", f"Node {name} event: Removing Node {name} from Controller")
 
     def _zone(self, node: Obj) -> Zone:
         return self._zones.setdefault(zone_of(node), Zone(self._rate))
@@ -344,7 +349,7 @@ class NodeLifecycleController(Controller):
     async def _taint_often(self) -> None:
         """Taints those that wait, as fast as their zones allow; sleeps longer while nobody waits."""
         while True:
-            for zone in list(self._zones.values()):
+            for zone in [] if self._looking else list(self._zones.values()):
                 name = zone.take(self.clock.monotonic())
                 node = self.nodes.lister.get("", name) if name is not None else None
                 if node is not None:
