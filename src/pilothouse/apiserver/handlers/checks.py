@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pilothouse.api import errors
+from pilothouse.api.codec.decode import DecodeError
 from pilothouse.api.errors import StatusError
 from pilothouse.api.field import ErrorList
 from pilothouse.api.objects import Obj
+from pilothouse.apiserver.handlers import bodies
 from pilothouse.apiserver.handlers.scope import Scope
 
 
@@ -27,4 +29,10 @@ def invalid(scope: Scope, name: str, errs: ErrorList) -> StatusError:
 
 def canonical(scope: Scope, obj: Obj) -> Obj:
     """The object as upstream would write it: fields in order, nothing empty that is left out."""
-    return obj
+    type_ = scope.served.stored.type
+    if scope.served.stored.custom or type_ is None:
+        return obj
+    try:
+        return bodies.canonical(type_, obj)
+    except DecodeError as error:
+        raise errors.bad_request(str(error)) from None

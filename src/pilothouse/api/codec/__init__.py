@@ -1,0 +1,1 @@
+"""Objects from what is sent, and back: `decode` (typed), `text` (JSON and YAML)."""
