@@ -141,3 +141,32 @@ def test_token_secrets_are_filled_and_go_with_their_account(simulate, authority)
 def test_broken_requests_are_errors_of_value(text):
     with pytest.raises(ValueError):
         r.parse(text)
+
+
+def test_bootstrap_tokens_sign_until_they_end(simulate):
+    import hashlib
+    import hmac
+    from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+    from pilothouse.clock import format_time
+
+    async def story(c):
+        info = {"metadata": {"name": "cluster-info", "namespace": "kube-public"}, "data": {"kubeconfig": "text"}}
+        await c.create("configmaps", info)
+        entries = {
+            "token-id": "abcdef", "token-secret": "0123456789abcdef", "usage-bootstrap-signing": "true",
+            "expiration": format_time(c.clock.now() + 60),
+        }  # fmt: skip
+        data = {k: b64encode(v.encode()).decode() for k, v in entries.items()}
+        metadata = {"name": "bootstrap-token-abcdef", "namespace": "kube-system"}
+        await c.create("secrets", {"metadata": metadata, "type": "bootstrap.kubernetes.io/token", "data": data})
+        await c.settle()
+        signed = (await c.get("configmaps", "cluster-info", "kube-public"))["data"]["jws-kubeconfig-abcdef"]
+        header, _, mac = signed.split(".")
+        text = f"{header}.{urlsafe_b64encode(b'text').rstrip(b'=').decode()}".encode()
+        assert urlsafe_b64decode(mac + "==") == hmac.new(b"0123456789abcdef", text, hashlib.sha256).digest()
+        await c.settle(60)
+        assert await c.names("secrets", "kube-system") == []
+        assert (await c.get("configmaps", "cluster-info", "kube-public"))["data"] == {"kubeconfig": "text"}
+
+    simulate(story, "bootstrap-signer-controller", "token-cleaner-controller")

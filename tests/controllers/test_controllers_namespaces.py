@@ -49,3 +49,23 @@ def test_conditions_name_what_remains():
     )  # fmt: skip
     assert by_type["NamespaceDeletionContentFailure"][0] == "False"
     assert findings.conditions(conditions, "later") is conditions
+
+
+def test_a_range_of_addresses_goes_when_no_service_needs_it(simulate):
+    async def story(c):
+        await c.create("servicecidrs", {"metadata": {"name": "more"}, "spec": {"cidrs": ["10.97.0.0/24"]}})
+        labels = {"ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"}
+        await c.create("ipaddresses", {"metadata": {"name": "10.97.0.7", "labels": labels}})
+        await c.settle()
+        found = await c.get("servicecidrs", "more", "")
+        assert found["metadata"]["finalizers"] == ["networking.k8s.io/service-cidr-finalizer"]
+        assert found["status"]["conditions"][0]["message"] == "Kubernetes Service CIDR is ready"
+        await c.of("servicecidrs").delete("more")
+        await c.settle(20)
+        (condition,) = (await c.get("servicecidrs", "more", ""))["status"]["conditions"]
+        assert (condition["status"], condition["reason"]) == ("False", "Terminating")
+        await c.of("ipaddresses").delete("10.97.0.7")
+        await c.settle()
+        assert await c.find("servicecidrs", "more", "") is None
+
+    simulate(story, "service-cidr-controller")

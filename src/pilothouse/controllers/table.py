@@ -24,6 +24,8 @@ CONTROLLERS: dict[str, str] = {
     "certificatesigningrequest-signing-controller": "pilothouse.controllers.certificates:CSRSigningController",
     "certificatesigningrequest-approving-controller": "pilothouse.controllers.certificates:CSRApprovingController",
     "certificatesigningrequest-cleaner-controller": "pilothouse.controllers.certificates:CSRCleaner",
+    "bootstrap-signer-controller": "pilothouse.controllers.bootstraptokens:BootstrapSigner",
+    "token-cleaner-controller": "pilothouse.controllers.bootstraptokens:TokenCleaner",
     "ttl-controller": "pilothouse.controllers.ttl:TTLController",
     "node-ipam-controller": "pilothouse.controllers.nodeipam:NodeIpamController",
     "clusterrole-aggregation-controller": "pilothouse.controllers.clusterroleaggregation:ClusterRoleAggregationController",
@@ -38,6 +40,7 @@ CONTROLLERS: dict[str, str] = {
     "legacy-serviceaccount-token-cleaner-controller": "pilothouse.controllers.tokens:LegacyTokenCleaner",
     "ttl-after-finished-controller": "pilothouse.controllers.ttlafterfinished:TTLAfterFinishedController",
     "root-ca-certificate-publisher-controller": "pilothouse.controllers.rootca:RootCACertificatePublisher",
+    "service-cidr-controller": "pilothouse.controllers.servicecidrs:ServiceCIDRController",
 }
 
 OFF_BY_DEFAULT = frozenset({"bootstrap-signer-controller", "token-cleaner-controller", "selinux-warning-controller"})

@@ -52,7 +52,6 @@ class VolumeBinder(Controller):
     # What is there
 
     def _claim_seen(self, claim: Obj) -> None:
-        self._seen(key_of(claim), claim)
         self.enqueue(claim)
 
     def _claim_gone(self, claim: Obj) -> None:
@@ -62,7 +61,6 @@ class VolumeBinder(Controller):
 
     def _volume_seen(self, volume: Obj) -> None:
         key = f"{_VOLUME}{volume['metadata']['name']}"
-        self._seen(key, volume)
         self.enqueue(key)
         ref = volume["spec"].get("claimRef")
         if ref is not None:
@@ -86,18 +84,19 @@ class VolumeBinder(Controller):
             await self.clock.sleep(self._resync_s)
             self._wake_unbound()
 
-    def _seen(self, key: str, obj: Obj) -> None:
-        written = self._latest.get(key)
-        if written is not None and _version(obj) >= _version(written):
-            del self._latest[key]
-
     def _claim(self, key: str) -> Obj | None:
-        found = self.claims.lister.by_key(key)
-        return self._latest.get(key, found) if found is not None else None
+        return self._newer(key, self.claims.lister.by_key(key))
 
     def _volume(self, name: str) -> Obj | None:
-        found = self.volumes.lister.get("", name)
-        return self._latest.get(_VOLUME + name, found) if found is not None else None
+        return self._newer(_VOLUME + name, self.volumes.lister.get("", name))
+
+    def _newer(self, key: str, found: Obj | None) -> Obj | None:
+        """What the cache has, or what was written since."""
+        written = self._latest.get(key)
+        if found is None or written is None or _version(found) < _version(written):
+            return written if found is not None and written is not None else found
+        del self._latest[key]
+        return found
 
     async def _put_claim(self, claim: Obj, subresource: str = "") -> Obj:
         written = await self._claims_api.update(claim, subresource)
