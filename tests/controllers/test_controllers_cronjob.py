@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilothouse.clock import format_time, parse_time
-from pilothouse.controllers.schedule import ScheduleError, parse
+from pilothouse.api.schedules import ScheduleError, parse
 
 NAMES = ("cronjob-controller", "job-controller", "garbage-collector-controller")
 ROWS = json.loads(

@@ -16,7 +16,7 @@ from pilothouse.client.events import reference_of
 from pilothouse.clock import format_time
 from pilothouse.controllers import pods as p
 from pilothouse.controllers.base import Context, Controller
-from pilothouse.controllers.schedule import Schedule, ScheduleError, parse, zone
+from pilothouse.api.schedules import Schedule, ScheduleError, parse, zone
 
 _LATER_S: Final = 0.1  # syncs are a little after the time, so that clocks that differ do not matter
 _MANY: Final = 100

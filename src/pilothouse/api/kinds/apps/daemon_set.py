@@ -5,18 +5,30 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from pilothouse.api import field
+from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.apps.rolling import amount
 from pilothouse.api.kinds.common import selectors
+from pilothouse.api.kinds.common.int_or_percent import at_most_all, int_or_percent
+from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import keep
-from pilothouse.api.kinds.core.podspec import workloads
+from pilothouse.api.kinds.core.podspec import leniency, selected, workloads
+from pilothouse.api.kinds.core.podspec.counts import not_decremented
+from pilothouse.api.kinds.core.podspec.forms import non_negative
 from pilothouse.api.kinds.core.podspec.gates import drop_disabled_template
 from pilothouse.api.kinds.core.podspec.rows import label_text, names_and_images
+from pilothouse.api.kinds.core.podspec.spec import template as template_rules
 from pilothouse.api.kinds.core.podspec.warnings import template_warnings
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
 TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
+_COUNTS: Final = (
+    "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration",
+    "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "collisionCount",
+)  # fmt: skip
 _integer = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 
 
@@ -64,6 +76,60 @@ def _prepare_status(new: Obj, old: Obj) -> None:
     _write_template_generation(new, template_generation(old))
 
 
+def _own(obj: Obj, lenient: leniency.Leniency, *, any_selector_values: bool) -> ErrorList:
+    spec = obj.get("spec") or {}
+    path, selector, template = "spec.template", spec.get("selector"), spec.get("template")
+    found = selectors.label_selector(selector, "spec.selector", allow_invalid_values=any_selector_values)
+    found += selected.template_labels(selector, template, path)
+    if selected.is_empty(selector):
+        found.append(field.invalid("spec.selector", {}, "empty selector is invalid for daemonset"))
+    found += template_rules(template, path, lenient) + workloads.always_running(template, path, "DaemonSet")
+    found += non_negative(spec.get("minReadySeconds"), "spec.minReadySeconds")
+    found += non_negative(template_generation(obj), "spec.templateGeneration")
+    found += _strategy(spec.get("updateStrategy") or {})
+    return found + non_negative(spec.get("revisionHistoryLimit"), "spec.revisionHistoryLimit")
+
+
+def _strategy(strategy: Obj) -> ErrorList:
+    path, kind, rolling = "spec.updateStrategy", strategy.get("type"), strategy.get("rollingUpdate")
+    if kind == "OnDelete":
+        return []
+    if kind != "RollingUpdate":
+        shown = internal("apps/v1.DaemonSetUpdateStrategy", strategy)
+        return [field.not_supported(path, shown, ("RollingUpdate", "OnDelete"))]
+    at = f"{path}.rollingUpdate"
+    if rolling is None:
+        return [field.required(at)]
+    unavailable, surge = rolling.get("maxUnavailable") or 0, rolling.get("maxSurge") or 0
+    found = int_or_percent(unavailable, f"{at}.maxUnavailable") + int_or_percent(surge, f"{at}.maxSurge")
+    found += at_most_all(unavailable, f"{at}.maxUnavailable") + at_most_all(surge, f"{at}.maxSurge")
+    if amount(unavailable) and amount(surge):
+        found.append(field.invalid(f"{at}.maxSurge", surge, "may not be set when maxUnavailable is non-zero"))
+    elif not amount(unavailable) and not amount(surge):
+        found.append(field.required(f"{at}.maxUnavailable", "cannot be 0 when maxSurge is 0"))
+    return found
+
+
+def _validate(obj: Obj) -> ErrorList:
+    return _own(obj, leniency.of(None), any_selector_values=False)
+
+
+def _validate_update(new: Obj, old: Obj) -> ErrorList:
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    found = selected.immutable_selector(spec.get("selector"), before.get("selector"), "spec.selector")
+    lenient = leniency.of(before.get("template"))
+    tolerated = lenient.selector_values or selectors.has_invalid_values(before.get("selector"))
+    return found + _own(new, lenient, any_selector_values=tolerated)
+
+
+def _validate_status(new: Obj, old: Obj) -> ErrorList:
+    status, before = new.get("status") or {}, old.get("status") or {}
+    found: ErrorList = []
+    for name in _COUNTS:
+        found += non_negative(status.get(name), f"status.{name}")
+    return found + not_decremented(status.get("collisionCount"), before.get("collisionCount"), "status.collisionCount")
+
+
 def _warnings(new: Obj, old: Obj | None) -> list[str]:
     if old is not None and template_generation(new) == template_generation(old):
         return []
@@ -92,6 +158,9 @@ KIND = Kind(
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     prepare_status=_prepare_status,
+    validate=_validate,
+    validate_update=_validate_update,
+    validate_status=_validate_status,
     warnings=_warnings,
     row=_row,
 )

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+from pilothouse.api import field, names
+from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.apps.rolling import amount
+from pilothouse.api.kinds.common.int_or_percent import at_most_all, int_or_percent
+from pilothouse.api.kinds.common.render import internal, internals
+from pilothouse.api.kinds.common.selectors import is_usable, label_selector, labels
+from pilothouse.api.kinds.common.strategy import immutable
 from pilothouse.api.kinds.core.persistent_volume_claim import KIND as CLAIM
-from pilothouse.api.kinds.core.persistent_volume_claim import spec_warnings
-from pilothouse.api.kinds.core.podspec import workloads
+from pilothouse.api.kinds.core.persistent_volume_claim import claim_spec, spec_warnings
+from pilothouse.api.kinds.core.podspec import forms, leniency, selected, workloads
+from pilothouse.api.kinds.core.podspec.annotations import pod_annotations
+from pilothouse.api.kinds.core.podspec.counts import available, counts, not_decremented
 from pilothouse.api.kinds.core.podspec.rows import names_and_images
+from pilothouse.api.kinds.core.podspec.spec import template as template_rules
+from pilothouse.api.kinds.core.podspec.templatemeta import annotation_map
 from pilothouse.api.kinds.core.podspec.warnings import template_warnings
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
+_COUNTS = (
+    "replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration",
+    "collisionCount",
+)  # fmt: skip
 _NEGATIVE = "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
 
 
@@ -36,6 +51,108 @@ def _default(obj: Obj) -> None:
     for claim in spec.get("volumeClaimTemplates") or ():
         claim["apiVersion"], claim["kind"] = "v1", "PersistentVolumeClaim"
         CLAIM.default(claim)
+
+
+def _own(spec: Obj, lenient: leniency.Leniency, *, update: bool = False, any_template: bool = False) -> ErrorList:
+    """`update`: what cannot change is not judged again. `any_template`: the stored one was faulty already."""
+    found: ErrorList = []
+    policy = spec.get("podManagementPolicy")
+    if policy not in ("OrderedReady", "Parallel"):
+        found.append(field.invalid("spec.podManagementPolicy", policy or "", "must be 'OrderedReady' or 'Parallel'"))
+    found += _strategy(spec.get("updateStrategy") or {})
+    retention, at = spec.get("persistentVolumeClaimRetentionPolicy"), "spec.persistentVolumeClaimRetentionPolicy"
+    if retention is not None:
+        for name in ("whenDeleted", "whenScaled"):
+            found += forms.supported(retention.get(name) or "", f"{at}.{name}", "Retain", "Delete")
+    if not update:
+        for i, claim in enumerate(spec.get("volumeClaimTemplates") or ()):
+            found += claim_spec(claim.get("spec") or {}, f"spec.volumeClaimTemplates[{i}].spec")
+    for name in ("replicas", "minReadySeconds"):
+        found += forms.non_negative(spec.get(name), f"spec.{name}")
+    found += forms.non_negative((spec.get("ordinals") or {}).get("start"), "spec.ordinals.start")
+    if not update and spec.get("serviceName"):
+        found += forms.label(spec["serviceName"], "spec.serviceName")
+    return found + _selector_and_template(spec, lenient, any_template=any_template)
+
+
+def _strategy(strategy: Obj) -> ErrorList:
+    path, kind, rolling = "spec.updateStrategy", strategy.get("type"), strategy.get("rollingUpdate")
+    at = f"{path}.rollingUpdate"
+    if kind == "OnDelete":
+        if rolling is None:
+            return []
+        shown = internal("apps/v1.RollingUpdateStatefulSetStrategy", rolling)
+        return [field.invalid(at, shown, "only allowed for updateStrategy 'RollingUpdate'")]
+    if kind != "RollingUpdate":
+        shown = internal("apps/v1.StatefulSetUpdateStrategy", strategy)
+        return [field.invalid(path, shown, "must be 'RollingUpdate' or 'OnDelete'")]
+    if rolling is None:
+        return []
+    found = forms.non_negative(rolling.get("partition"), f"{at}.partition")
+    unavailable, here = rolling.get("maxUnavailable"), f"{at}.maxUnavailable"
+    if unavailable is None:
+        return found
+    found += int_or_percent(unavailable, here)
+    if not amount(unavailable):
+        found.append(field.invalid(here, unavailable, "cannot be 0"))
+    return found + at_most_all(unavailable, here)
+
+
+def _selector_and_template(spec: Obj, lenient: leniency.Leniency, *, any_template: bool) -> ErrorList:
+    path, selector, template = "spec.selector", spec.get("selector"), spec.get("template") or {}
+    found: ErrorList = []
+    if selector is None:
+        found.append(field.required(path))
+    else:
+        found += label_selector(selector, path)
+        if selected.is_empty(selector):
+            found.append(field.invalid(path, {}, "empty selector is invalid for statefulset"))
+    if not is_usable(selector):
+        found.append(field.invalid(path, selected.shown(selector), ""))
+    else:
+        at, judged, metadata = "spec.template", _as_created(spec, template), meta(template)
+        found += selected.template_labels(selector, template, at)
+        if not any_template:
+            found += template_rules(judged, at, lenient)
+        found += labels(metadata.get("labels"), f"{at}.labels")
+        found += annotation_map(metadata.get("annotations"), f"{at}.annotations")
+        found += pod_annotations(metadata.get("annotations"), judged["spec"], f"{at}.annotations", lenient)
+    return found + workloads.always_running(template, "spec.template", "StatefulSet")
+
+
+def _as_created(spec: Obj, template: Obj) -> Obj:
+    """The template with what each pod gets: its own claims; and without the names that the controller writes."""
+    pod = {k: v for k, v in (template.get("spec") or {}).items() if k not in ("subdomain", "hostname")}
+    claims = [meta(c).get("name") or "" for c in spec.get("volumeClaimTemplates") or ()]
+    if claims:
+        own = [{"name": n, "persistentVolumeClaim": {"claimName": n}} for n in dict.fromkeys(claims)]
+        pod["volumes"] = own + [v for v in pod.get("volumes") or () if (v.get("name") or "") not in claims]
+    return {**template, "spec": pod}
+
+
+def _validate(obj: Obj) -> ErrorList:
+    return _own(obj.get("spec") or {}, leniency.of(None))
+
+
+def _validate_update(new: Obj, old: Obj) -> ErrorList:
+    spec, before = new.get("spec") or {}, old.get("spec") or {}
+    lenient = leniency.of(before.get("template"))
+    faulty = bool(_own(before, lenient, update=True))
+    found = _own(spec, lenient, update=True, any_template=faulty)
+    found += selected.immutable_selector(spec.get("selector"), before.get("selector"), "spec.selector")
+    claims, at = spec.get("volumeClaimTemplates"), "spec.volumeClaimTemplates"
+    shown = internals("core/v1.PersistentVolumeClaim", claims or None)
+    if immutable(claims, before.get("volumeClaimTemplates"), at):
+        found.append(field.invalid(at, shown, "field is immutable"))
+    for name in ("serviceName", "podManagementPolicy"):
+        found += immutable(spec.get(name) or "", before.get(name) or "", f"spec.{name}")
+    return found
+
+
+def _validate_status(new: Obj, old: Obj) -> ErrorList:
+    status, before = new.get("status") or {}, old.get("status") or {}
+    found = counts(status, "status", _COUNTS, _COUNTS[1:5]) + available(status, "status", "status.readyReplicas")
+    return found + not_decremented(status.get("collisionCount"), before.get("collisionCount"), "status.collisionCount")
 
 
 def _warnings(new: Obj, old: Obj | None) -> list[str]:
@@ -66,6 +183,10 @@ KIND = Kind(
     prepare_create=workloads.prepare_create,
     prepare_update=workloads.prepare_update,
     prepare_status=workloads.prepare_status,
+    validate=_validate,
+    validate_update=_validate_update,
+    validate_status=_validate_status,
+    name=lambda name, _prefix: names.dns1123_label(name),
     warnings=_warnings,
     row=_row,
 )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common.selectors import same
+from pilothouse.api.kinds.core.podspec import leniency
 from pilothouse.api.kinds.core.podspec.gates import drop_disabled_template
 from pilothouse.api.kinds.core.podspec.rows import label_text, names_and_images
+from pilothouse.api.kinds.core.podspec.spec import template as template_rules
 from pilothouse.api.kinds.core.podspec.warnings import template_warnings
 from pilothouse.api.kinds.core.podspec.workloads import default_template, is_changed, next_generation
 from pilothouse.api.kinds.kind import Kind
@@ -24,6 +27,14 @@ def _prepare_update(new: Obj, old: Obj) -> None:
         next_generation(new, old)
 
 
+def _validate(obj: Obj) -> ErrorList:
+    return template_rules(obj.get("template"), "template", leniency.of(None))
+
+
+def _validate_update(new: Obj, old: Obj) -> ErrorList:
+    return template_rules(new.get("template"), "template", leniency.of(old.get("template")))
+
+
 def _warnings(new: Obj, old: Obj | None) -> list[str]:
     return template_warnings(new.get("template"), "template") if old is None or is_changed(new, old) else []
 
@@ -37,6 +48,8 @@ KIND = Kind(
     default=default_template,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
+    validate=_validate,
+    validate_update=_validate_update,
     warnings=_warnings,
     row=_row,
     reset_fields=frozenset(),

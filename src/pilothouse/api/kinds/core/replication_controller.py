@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from pilothouse.api.kinds.core.podspec import defaults, workloads
+from pilothouse.api import field, names
+from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.common import declarative
+from pilothouse.api.kinds.core.podspec import defaults, leniency, selected, workloads
+from pilothouse.api.kinds.core.podspec.counts import available, counts
 from pilothouse.api.kinds.core.podspec.rows import label_text, names_and_images
+from pilothouse.api.kinds.core.podspec.spec import template as template_rules
 from pilothouse.api.kinds.core.podspec.warnings import template_warnings
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
+
+_COUNTS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
+_RULES = declarative.fields(
+    {
+        "spec": [
+            declarative.struct(
+                declarative.fields(
+                    {
+                        "replicas": [declarative.required_pointer, declarative.minimum(0)],
+                        "minReadySeconds": [declarative.minimum(0, zero=True)],
+                    }
+                )
+            )
+        ]
+    }
+)
 
 
 def _default(obj: Obj) -> None:
@@ -23,6 +44,39 @@ def _default(obj: Obj) -> None:
             obj.setdefault("metadata", {})["labels"] = dict(labels)
     workloads.absent(spec, replicas=1)
     defaults.template(template)
+
+
+def _own(spec: Obj, lenient: leniency.Leniency) -> ErrorList:
+    """Replicas and minReadySeconds the declarative rules judge."""
+    found: ErrorList = []
+    path, template = "spec.template", spec.get("template")
+    labels = spec.get("selector")
+    if not labels:
+        found.append(field.required("spec.selector"))
+    if template is None:
+        return [*found, field.required(path)]
+    if labels:
+        found += selected.template_labels({"matchLabels": labels}, template, path)
+    return (
+        found
+        + template_rules(template, path, lenient)
+        + workloads.always_running(template, path, "ReplicationController")
+    )
+
+
+def _validate(obj: Obj) -> ErrorList:
+    return declarative.merged(_own(obj.get("spec") or {}, leniency.of(None)), _RULES, obj)
+
+
+def _validate_update(new: Obj, old: Obj) -> ErrorList:
+    lenient = leniency.of((old.get("spec") or {}).get("template"))
+    return declarative.merged(_own(new.get("spec") or {}, lenient), _RULES, new, old)
+
+
+def _validate_status(new: Obj, old: Obj) -> ErrorList:
+    status = new.get("status") or {}
+    found = counts(status, "status", _COUNTS, _COUNTS[1:4]) + available(status, "status")
+    return declarative.merged(found, _RULES, new, old)
 
 
 def _warnings(new: Obj, old: Obj | None) -> list[str]:
@@ -55,6 +109,10 @@ KIND = Kind(
     prepare_create=workloads.prepare_create,
     prepare_update=workloads.prepare_update,
     prepare_status=workloads.prepare_status,
+    validate=_validate,
+    validate_update=_validate_update,
+    validate_status=_validate_status,
+    name=lambda name, _prefix: declarative.in_bytes(names.dns1123_subdomain(name)),
     warnings=_warnings,
     row=_row,
     fields=_fields,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pilothouse.api import names
-from pilothouse.api.kinds.common.selectors import same
+from pilothouse.api import field, names
+from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.common.selectors import is_usable, label_selector, same
 from pilothouse.api.kinds.common.strategy import keep
-from pilothouse.api.kinds.core.podspec import defaults
+from pilothouse.api.kinds.core.podspec import defaults, selected
 from pilothouse.api.kinds.core.podspec.gates import drop_disabled_template
+from pilothouse.api.kinds.core.podspec.leniency import Leniency
+from pilothouse.api.kinds.core.podspec.spec import template as template_rules
 from pilothouse.api.kinds.core.podspec.warnings import template_warnings
 from pilothouse.api.objects import Obj, meta
 
@@ -76,3 +79,32 @@ def warnings(new: Obj, old: Obj | None) -> list[str]:
     if old is None:
         return name_warnings(new) + template_warnings(template, "spec.template")
     return template_warnings(template, "spec.template") if is_changed(new, old) else []
+
+
+def always_running(template: Obj | None, path: str, kind: str) -> ErrorList:
+    """Pods that end would only be replaced."""
+    spec = (template or {}).get("spec") or {}
+    found: ErrorList = []
+    if spec.get("restartPolicy") != "Always":
+        found.append(field.not_supported(f"{path}.spec.restartPolicy", spec.get("restartPolicy") or "", ["Always"]))
+    if spec.get("activeDeadlineSeconds") is not None:
+        detail = f"activeDeadlineSeconds in {kind} is not Supported"
+        found.append(field.forbidden(f"{path}.spec.activeDeadlineSeconds", detail))
+    return found
+
+
+def selector_and_template(spec: Obj, lenient: Leniency) -> ErrorList:
+    """Of Deployments and ReplicaSets: upstream tells both of the latter's limits and of the former's name."""
+    path, selector, template = "spec.selector", spec.get("selector"), spec.get("template")
+    found: ErrorList = []
+    if selector is None:
+        found.append(field.required(path))
+    else:
+        found += label_selector(selector, path)
+        if selected.is_empty(selector):
+            found.append(field.invalid(path, {}, "empty selector is invalid for deployment"))
+    if not is_usable(selector):
+        return [*found, field.invalid(path, selected.shown(selector), "invalid label selector")]
+    found += selected.template_labels(selector, template, "spec.template")
+    found += template_rules(template, "spec.template", lenient)
+    return found + always_running(template, "spec.template", "ReplicaSet")

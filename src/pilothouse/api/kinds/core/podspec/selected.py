@@ -1,0 +1,44 @@
+"""Selectors of kinds with a pod template, which their own pods must match."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pilothouse.api import field
+from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.common.selectors import is_usable, same
+from pilothouse.api.objects import Obj, meta
+from pilothouse.api.selectors import of_object
+
+MISMATCH = "`selector` does not match template `labels`"
+
+
+def is_empty(selector: Obj | None) -> bool:
+    return selector is not None and not selector.get("matchLabels") and not selector.get("matchExpressions")
+
+
+def shown(value: Obj | None) -> Any:
+    """A selector as a bad value."""
+    if value is None:
+        return None
+    out: Obj = {}
+    if value.get("matchLabels"):
+        out["matchLabels"] = dict(sorted(value["matchLabels"].items()))
+    if value.get("matchExpressions"):
+        out["matchExpressions"] = [
+            {k: e[k] for k in ("key", "operator", "values") if k in e} for e in value["matchExpressions"]
+        ]
+    return out
+
+
+def template_labels(selector: Obj | None, template: Obj | None, path: str) -> ErrorList:
+    """The template's labels match a selector that can be evaluated; a missing selector matches nothing."""
+    labels = meta(template or {}).get("labels")
+    if not is_usable(selector) or of_object(selector).matches(labels or {}):
+        return []
+    value = dict(sorted(labels.items())) if labels else None
+    return [field.invalid(f"{path}.metadata.labels", value, MISMATCH)]
+
+
+def immutable_selector(new: Obj | None, old: Obj | None, path: str) -> ErrorList:
+    return [] if same(new, old) else [field.invalid(path, shown(new), "field is immutable")]
