@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilothouse.api import errors
+from pilothouse.api import errors, metadata
 from pilothouse.api.codec.decode import DecodeError
 from pilothouse.api.errors import StatusError
 from pilothouse.api.field import ErrorList
@@ -12,14 +12,17 @@ from pilothouse.apiserver.handlers.scope import Scope
 
 
 def create(scope: Scope, obj: Obj) -> ErrorList:
-    return scope.served.stored.kind.validate(obj)
+    stored = scope.served.stored
+    return metadata.validate(obj["metadata"], stored.namespaced, stored.kind.name) + stored.kind.validate(obj)
 
 
 def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:
     kind = scope.served.stored.kind
     if scope.strategy is not None and scope.strategy.validate is not None:
-        return scope.strategy.validate(new, old)
-    return kind.validate_update(new, old)
+        own = scope.strategy.validate(new, old)
+    else:
+        own = kind.validate_update(new, old)
+    return metadata.validate_update(new["metadata"], old["metadata"]) + own
 
 
 def invalid(scope: Scope, name: str, errs: ErrorList) -> StatusError:

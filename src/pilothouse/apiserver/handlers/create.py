@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pilothouse.api.exchange import Response
 from pilothouse.apiserver import answers
-from pilothouse.apiserver.handlers import bodies, names, writing
+from pilothouse.apiserver.handlers import bodies, managed, names, writing
 from pilothouse.apiserver.handlers.options import write_options
 from pilothouse.apiserver.handlers.scope import Scope
 
@@ -23,6 +23,7 @@ async def handle(scope: Scope) -> Response:
     served.kind.default(obj)
     obj = served.inward(obj)
     names.dedup_owners(scope, obj["metadata"], after_admission=False)
+    managed.update(scope, None, obj, options)
     await scope.core.admission.mutate(scope.admission("CREATE", obj, None, options.obj(), options.dry_run))
     served.stored.kind.default(obj)
     names.dedup_owners(scope, obj["metadata"], after_admission=True)

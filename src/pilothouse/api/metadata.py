@@ -1,0 +1,134 @@
+"""Validation of ObjectMeta, which every kind has.
+
+Source: upstream's apimachinery/pkg/api/validation/objectmeta.go: its checks, texts and order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from pilothouse.api import field, names
+from pilothouse.api.field import ErrorList
+from pilothouse.api.objects import Obj
+from pilothouse.api.scheme import split_api_version
+
+ANNOTATIONS_MAX_BYTES: Final = 256 * 1024
+_STANDARD_FINALIZERS: Final = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+_UNQUALIFIED: Final = "name is neither a standard finalizer name nor is it fully qualified"
+
+NameRule = Callable[[str, bool], list[str]]
+
+
+def subdomain(name: str, prefix: bool) -> list[str]:
+    """The rule of kinds without one of their own. A prefix may end with a dash: more follows."""
+    return names.dns1123_subdomain(masked(name) if prefix else name)
+
+
+def masked(name: str) -> str:
+    return name[:-1] + "a" if len(name) > 1 and name.endswith("-") else name
+
+
+def validate(meta: Obj, namespaced: bool, rule: NameRule | None) -> ErrorList:
+    """Of an object to create."""
+    rule = rule or subdomain
+    found: ErrorList = []
+    generate, name, namespace = meta.get("generateName"), meta.get("name"), meta.get("namespace")
+    if generate:
+        found += [field.invalid("metadata.generateName", generate, why) for why in rule(generate, True)]
+    if not name:
+        found.append(field.required("metadata.name", "name or generateName is required"))
+    else:
+        found += [field.invalid("metadata.name", name, why) for why in rule(name, False)]
+    if namespaced:
+        if not namespace:
+            found.append(field.required("metadata.namespace"))
+        else:
+            found += [field.invalid("metadata.namespace", namespace, why) for why in names.dns1123_label(namespace)]
+    elif namespace:
+        found.append(field.forbidden("metadata.namespace", "not allowed on this type"))
+    return found + _common(meta)
+
+
+def _common(meta: Obj) -> ErrorList:
+    found: ErrorList = []
+    if (meta.get("generation") or 0) < 0:
+        found.append(field.invalid("metadata.generation", meta["generation"], "must be greater than or equal to 0"))
+    found += labels(meta.get("labels") or {}, "metadata.labels")
+    found += annotations(meta.get("annotations") or {}, "metadata.annotations")
+    found += owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
+    return found + finalizers(meta.get("finalizers") or [], "metadata.finalizers")
+
+
+def labels(given: dict[str, str], path: str) -> ErrorList:
+    found: ErrorList = []
+    for key, value in given.items():
+        found += [field.invalid(path, key, why) for why in names.qualified_name(key)]
+        found += [field.invalid(path, value, why) for why in names.label_value(value)]
+    return found
+
+
+def annotations(given: dict[str, str], path: str) -> ErrorList:
+    found: ErrorList = []
+    size = 0
+    for key, value in given.items():
+        found += [field.invalid(path, key, why) for why in names.qualified_name(key.lower())]
+        size += len(key.encode("utf-8", "surrogatepass")) + len(value.encode("utf-8", "surrogatepass"))
+    if size > ANNOTATIONS_MAX_BYTES:
+        found.append(field.too_long(path, ANNOTATIONS_MAX_BYTES))
+    return found
+
+
+def owners(given: list[Any], path: str) -> ErrorList:
+    found: ErrorList = []
+    controller = ""
+    for i, owner in enumerate(given):
+        at = f"{path}[{i}]"
+        group, version = split_api_version(owner.get("apiVersion") or "")
+        if not version:
+            found.append(field.invalid(f"{at}.apiVersion", owner.get("apiVersion") or "", "version must not be empty"))
+        for name in ("kind", "name", "uid"):
+            if not owner.get(name):
+                found.append(field.invalid(f"{at}.{name}", owner.get(name) or "", f"{name} must not be empty"))
+        if (group, version, owner.get("kind")) == ("", "v1", "Event"):
+            found.append(field.invalid(at, owner, "/v1, Kind=Event is disallowed from being an owner"))
+        if owner.get("controller"):
+            if controller:
+                why = (
+                    "Only one reference can have Controller set to true. "
+                    f'Found "true" in references for {controller} and {owner.get("name")}'
+                )
+                found.append(field.invalid(path, given, why))
+            controller = controller or str(owner.get("name"))
+    return found
+
+
+def finalizers(given: list[str], path: str) -> ErrorList:
+    found: ErrorList = []
+    for one in given:
+        wrong = names.qualified_name(one)
+        found += [field.invalid(path, one, why) for why in wrong]
+        if not wrong and "/" not in one and one not in _STANDARD_FINALIZERS:
+            found.append(field.invalid(path, one, _UNQUALIFIED))
+    if "orphan" in given and "foregroundDeletion" in given:
+        found.append(field.invalid(path, given, "finalizer orphan and foregroundDeletion cannot be both set"))
+    return found
+
+
+def validate_update(new: Obj, old: Obj) -> ErrorList:
+    """Of an update: what may not change, then what must hold always."""
+    found: ErrorList = []
+    if old.get("deletionTimestamp"):
+        added = [f for f in new.get("finalizers") or () if f not in (old.get("finalizers") or ())]
+        if added:
+            shown = ", ".join(field.quote(f) for f in added)
+            why = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
+            found.append(field.forbidden("metadata.finalizers", why))
+    if (new.get("generation") or 0) < (old.get("generation") or 0):
+        found.append(field.invalid("metadata.generation", new.get("generation") or 0, "must not be decremented"))
+    for name in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if new.get(name) != old.get(name):
+            found.append(field.invalid(f"metadata.{name}", new.get(name), "field is immutable"))
+    found += labels(new.get("labels") or {}, "metadata.labels")
+    found += annotations(new.get("annotations") or {}, "metadata.annotations")
+    return found + owners(new.get("ownerReferences") or [], "metadata.ownerReferences")
