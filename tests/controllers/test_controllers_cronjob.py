@@ -8,8 +8,8 @@ from fake_cluster import workload
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilothouse.clock import format_time, parse_time
 from pilothouse.api.schedules import ScheduleError, parse
+from pilothouse.clock import format_time, parse_time
 
 NAMES = ("cronjob-controller", "job-controller", "garbage-collector-controller")
 ROWS = json.loads(

@@ -23,18 +23,6 @@ _LOOP_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
-    """The keys and certificates that some controllers hand out or sign with, as PEM. What is absent is not handed out."""
-
-    root_ca: bytes = b""  # upstream's --root-ca-file
-    signing_cert: bytes = b""  # --cluster-signing-cert-file
-    signing_key: bytes = b""  # --cluster-signing-key-file
-    sign_token: Callable[[Obj], str] | None = (
-        None  # claims → a service account token: --service-account-private-key-file
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Context:
     """What a controller works with. `config` holds kube-controller-manager's options by their flags' names, without dashes
     in front: `{"terminated-pod-gc-threshold": 12500}`; what is absent has upstream's default. Keys and
@@ -45,7 +33,6 @@ class Context:
     informers: Informers
     clock: Clock
     config: Mapping[str, Any] = field(default_factory=dict)
-    trust: Trust = Trust()
     client_of: Callable[[str], Client] | None = None  # controller → its client, where each has an identity of its own
 
     def option(self, flag: str, default: T) -> T:

@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 from pilothouse.api.errors import StatusError
 from pilothouse.api.field import quote
 from pilothouse.api.objects import Obj, controller_of, copy
+from pilothouse.api.schedules import Schedule, ScheduleError, parse, zone
 from pilothouse.client.events import reference_of
 from pilothouse.clock import format_time
 from pilothouse.controllers import pods as p
 from pilothouse.controllers.base import Context, Controller
-from pilothouse.api.schedules import Schedule, ScheduleError, parse, zone
 
 _LATER_S: Final = 0.1  # syncs are a little after the time, so that clocks that differ do not matter
 _MANY: Final = 100

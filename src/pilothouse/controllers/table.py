@@ -18,6 +18,7 @@ CONTROLLERS: dict[str, str] = {
     "job-controller": "pilothouse.controllers.job:JobController",
     "deployment-controller": "pilothouse.controllers.deployment:DeploymentController",
     "replicaset-controller": "pilothouse.controllers.replicaset:ReplicaSetController",
+    "horizontal-pod-autoscaler-controller": "pilothouse.controllers.autoscaling:HorizontalPodAutoscalerController",
     "disruption-controller": "pilothouse.controllers.disruption:DisruptionController",
     "statefulset-controller": "pilothouse.controllers.statefulset:StatefulSetController",
     "cronjob-controller": "pilothouse.controllers.cronjob:CronJobController",
