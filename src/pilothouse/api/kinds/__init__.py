@@ -12,6 +12,14 @@ from pilothouse.api.kinds.kind import Kind
 
 # (group, kind) → module below this package. The kinds that are absent have no particular behaviour.
 MODULES: dict[tuple[str, str], str] = {
+    ("", "ComponentStatus"): "core.component_status",
+    ("", "ConfigMap"): "core.config_map",
+    ("", "Endpoints"): "core.endpoints",
+    ("", "Namespace"): "core.namespace",
+    ("", "Node"): "core.node",
+    ("", "Secret"): "core.secret",
+    ("", "Service"): "core.service",
+    ("", "ServiceAccount"): "core.service_account",
     ("", "Event"): "core.event",
     ("", "LimitRange"): "core.limit_range",
     ("", "PersistentVolume"): "core.persistent_volume",

@@ -1,0 +1,93 @@
+"""Endpoints.
+
+Source: upstream's ValidateEndpoints and its printer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pilothouse.api import field, names
+from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.common.endpoint_ips import endpoint_ip
+from pilothouse.api.kinds.kind import Kind
+from pilothouse.api.objects import Obj, meta
+from pilothouse.api.printing import age
+
+_SHOWN_MAX: Final = 3
+_PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
+
+
+def _default(obj: Obj) -> None:
+    for subset in obj.get("subsets") or ():
+        for port in subset.get("ports") or ():
+            if not port.get("protocol"):
+                port["protocol"] = "TCP"
+
+
+def _validate(obj: Obj) -> ErrorList:
+    found: ErrorList = []
+    for i, subset in enumerate(obj.get("subsets") or ()):
+        at = f"subsets[{i}]"
+        addresses, waiting = subset.get("addresses") or (), subset.get("notReadyAddresses") or ()
+        if not addresses and not waiting:
+            found.append(field.required(at, "must specify `addresses` or `notReadyAddresses`"))
+        for name, group in (("addresses", addresses), ("notReadyAddresses", waiting)):
+            for j, address in enumerate(group):
+                found += _address(address, f"{at}.{name}[{j}]")
+        ports = subset.get("ports") or ()
+        for j, port in enumerate(ports):
+            found += _port(port, f"{at}.ports[{j}]", named=len(ports) > 1)
+    return found
+
+
+def _address(address: Obj, path: str) -> ErrorList:
+    found = endpoint_ip(address.get("ip") or "", f"{path}.ip")
+    if address.get("hostname"):
+        found += [
+            field.invalid(f"{path}.hostname", address["hostname"], d) for d in names.dns1123_label(address["hostname"])
+        ]
+    if address.get("nodeName"):
+        found += [
+            field.invalid(f"{path}.nodeName", address["nodeName"], d)
+            for d in names.dns1123_subdomain(address["nodeName"])
+        ]
+    return found
+
+
+def _port(port: Obj, path: str, *, named: bool) -> ErrorList:
+    found: ErrorList = []
+    name, number, protocol = port.get("name") or "", port.get("port") or 0, port.get("protocol") or ""
+    if named and not name:
+        found.append(field.required(f"{path}.name"))
+    elif name:
+        found += [field.invalid(f"{path}.name", name, d) for d in names.dns1123_label(name)]
+    found += [field.invalid(f"{path}.port", number, d) for d in names.port_number(number)]
+    if not protocol:
+        found.append(field.required(f"{path}.protocol"))
+    elif protocol not in _PROTOCOLS:
+        found.append(field.not_supported(f"{path}.protocol", protocol, _PROTOCOLS))
+    return found
+
+
+def _row(obj: Obj, now_s: float) -> list[Any]:
+    places = []
+    for subset in obj.get("subsets") or ():
+        for address in subset.get("addresses") or ():
+            ports = subset.get("ports") or ()
+            if not ports:
+                places.append(str(address.get("ip")))
+            places += [f"{address.get('ip')}:{p.get('port')}" for p in ports]
+    shown = ",".join(places[:_SHOWN_MAX])
+    if len(places) > _SHOWN_MAX:
+        shown += f" + {len(places) - _SHOWN_MAX} more..."
+    return [meta(obj).get("name", ""), shown or "<none>", age(obj, now_s)]
+
+
+KIND = Kind(
+    default=_default,
+    validate=_validate,
+    validate_update=lambda new, _: _validate(new),
+    row=_row,
+    reset_fields=frozenset(),
+)
