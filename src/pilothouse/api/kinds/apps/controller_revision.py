@@ -25,7 +25,7 @@ def _validate(obj: Obj) -> ErrorList:
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
     found = non_negative(new.get("revision"), "revision")
-    return found + immutable(new.get("data"), old.get("data"), "data", {})
+    return found + immutable(new.get("data"), old.get("data"), "data")
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:

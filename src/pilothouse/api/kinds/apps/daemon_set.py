@@ -100,7 +100,7 @@ def _strategy(strategy: Obj) -> ErrorList:
     at = f"{path}.rollingUpdate"
     if rolling is None:
         return [field.required(at)]
-    unavailable, surge = rolling.get("maxUnavailable") or 0, rolling.get("maxSurge") or 0
+    unavailable, surge = (0 if rolling.get(n) is None else rolling[n] for n in ("maxUnavailable", "maxSurge"))
     found = int_or_percent(unavailable, f"{at}.maxUnavailable") + int_or_percent(surge, f"{at}.maxSurge")
     found += at_most_all(unavailable, f"{at}.maxUnavailable") + at_most_all(surge, f"{at}.maxSurge")
     if amount(unavailable) and amount(surge):

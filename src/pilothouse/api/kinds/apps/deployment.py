@@ -73,7 +73,7 @@ def _strategy(strategy: Obj) -> ErrorList:
     if rolling is None:
         return [field.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")]
     at = f"{path}.rollingUpdate"
-    unavailable, surge = rolling.get("maxUnavailable") or 0, rolling.get("maxSurge") or 0
+    unavailable, surge = (0 if rolling.get(n) is None else rolling[n] for n in ("maxUnavailable", "maxSurge"))
     found = int_or_percent(unavailable, f"{at}.maxUnavailable") + int_or_percent(surge, f"{at}.maxSurge")
     if not amount(unavailable) and not amount(surge):
         detail = "may not be 0 when `maxSurge` is 0"

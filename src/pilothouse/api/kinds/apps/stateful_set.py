@@ -141,7 +141,7 @@ def _validate_update(new: Obj, old: Obj) -> ErrorList:
     found = _own(spec, lenient, update=True, any_template=faulty)
     found += selected.immutable_selector(spec.get("selector"), before.get("selector"), "spec.selector")
     claims, at = spec.get("volumeClaimTemplates"), "spec.volumeClaimTemplates"
-    shown = internals("core/v1.PersistentVolumeClaim", claims or None)
+    shown = internals("core/v1.PersistentVolumeClaim", claims)
     if immutable(claims, before.get("volumeClaimTemplates"), at):
         found.append(field.invalid(at, shown, "field is immutable"))
     for name in ("serviceName", "podManagementPolicy"):

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from pilothouse.api import field
+from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.batch import schedule_rules
+from pilothouse.api.kinds.batch.job_rules import job_spec
 from pilothouse.api.kinds.batch.job_spec import default_spec, drop_disabled, spec_warnings
-from pilothouse.api.kinds.common import selectors
+from pilothouse.api.kinds.common import declarative, selectors
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import keep
-from pilothouse.api.kinds.core.podspec import workloads
+from pilothouse.api.kinds.core.podspec import leniency, selected, workloads
+from pilothouse.api.kinds.core.podspec.forms import non_negative, supported
 from pilothouse.api.kinds.core.podspec.gates import drop_disabled_template
 from pilothouse.api.kinds.core.podspec.rows import names_and_images
 from pilothouse.api.kinds.kind import Kind
@@ -19,6 +24,10 @@ _ZONE_IN_SCHEDULE = (
     "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, "
     "see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
 )
+
+
+_NAME_MAX_BYTES = 52  # a Job's name has eleven characters more
+_RULES = declarative.fields({"spec": [declarative.struct(declarative.fields({"schedule": [declarative.required]}))]})
 
 
 def _default(obj: Obj) -> None:
@@ -49,6 +58,47 @@ def _prepare_update(new: Obj, old: Obj) -> None:
     drop_disabled_template(spec.get("template"), before.get("template"))
     if not same(new.get("spec"), old.get("spec")):
         workloads.next_generation(new, old)
+
+
+def _own(spec: Obj, old: Obj | None, lenient: leniency.Leniency) -> ErrorList:
+    """`old`: the stored spec, None on create. That there is a schedule the declarative rules judge."""
+    found: ErrorList = []
+    text, zone = spec.get("schedule") or "", spec.get("timeZone")
+    if text:
+        inside = "TZ" in ((old or {}).get("schedule") or "")
+        found += schedule_rules.schedule(text, zone, "spec.schedule", zone_inside=inside)
+    found += non_negative(spec.get("startingDeadlineSeconds"), "spec.startingDeadlineSeconds")
+    if old is None or old.get("timeZone") != zone:
+        found += schedule_rules.time_zone(zone, "spec.timeZone")
+    policy, at = spec.get("concurrencyPolicy") or "", "spec.concurrencyPolicy"
+    found += supported(policy, at, "Allow", "Forbid", "Replace") if policy else [field.required(at)]
+    found += _template((spec.get("jobTemplate") or {}).get("spec") or {}, "spec.jobTemplate.spec", lenient)
+    for name in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        found += non_negative(spec.get(name), f"spec.{name}")
+    return found
+
+
+def _template(spec: Obj, path: str, lenient: leniency.Leniency) -> ErrorList:
+    found = job_spec(spec, path, lenient)
+    if spec.get("selector") is not None:
+        shown = selected.shown(spec["selector"])
+        found.append(field.invalid(f"{path}.selector", shown, "`selector` will be auto-generated"))
+    if spec.get("manualSelector"):
+        found.append(field.not_supported(f"{path}.manualSelector", True, ("nil", "false")))
+    return found
+
+
+def _validate(obj: Obj) -> ErrorList:
+    found = _own(obj.get("spec") or {}, None, leniency.of(None))
+    name = meta(obj).get("name") or ""
+    if len(name.encode()) > _NAME_MAX_BYTES:
+        found.append(field.invalid("metadata.name", name, f"must be no more than {_NAME_MAX_BYTES} characters"))
+    return declarative.merged(found, _RULES, obj)
+
+
+def _validate_update(new: Obj, old: Obj) -> ErrorList:
+    lenient = leniency.of(_job_spec(old).get("template"))
+    return declarative.merged(_own(new.get("spec") or {}, old.get("spec") or {}, lenient), _RULES, new, old)
 
 
 def _warnings(new: Obj, old: Obj | None) -> list[str]:
@@ -82,6 +132,8 @@ KIND = Kind(
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     prepare_status=workloads.prepare_status,
+    validate=_validate,
+    validate_update=_validate_update,
     warnings=_warnings,
     row=_row,
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pilothouse.api.kinds.batch.job_spec import default_spec, drop_disabled, spec_warnings
+from pilothouse.api.kinds.batch.job_status import validate_status
+from pilothouse.api.kinds.batch.job_validation import validate, validate_update
 from pilothouse.api.kinds.common import selectors
 from pilothouse.api.kinds.core.podspec import workloads
 from pilothouse.api.kinds.core.podspec.rows import names_and_images
@@ -131,6 +133,9 @@ KIND = Kind(
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     prepare_status=workloads.prepare_status,
+    validate=validate,
+    validate_update=validate_update,
+    validate_status=validate_status,
     warnings=_warnings,
     row=_row,
     fields=_fields,

@@ -56,7 +56,9 @@ def _own(spec: Obj, lenient: leniency.Leniency) -> ErrorList:
     if template is None:
         return [*found, field.required(path)]
     if labels:
-        found += selected.template_labels({"matchLabels": labels}, template, path)
+        own = meta(template).get("labels") or {}
+        if any(own.get(k) != v for k, v in labels.items()):
+            found.append(selected.mismatch(template, path))
     return (
         found
         + template_rules(template, path, lenient)

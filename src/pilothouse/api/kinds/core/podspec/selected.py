@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pilothouse.api import field
-from pilothouse.api.field import ErrorList
+from pilothouse.api.field import ErrorList, FieldError
 from pilothouse.api.kinds.common.selectors import is_usable, same
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.selectors import of_object
-
-MISMATCH = "`selector` does not match template `labels`"
 
 
 def is_empty(selector: Obj | None) -> bool:
@@ -26,18 +24,24 @@ def shown(value: Obj | None) -> Any:
         out["matchLabels"] = dict(sorted(value["matchLabels"].items()))
     if value.get("matchExpressions"):
         out["matchExpressions"] = [
-            {k: e[k] for k in ("key", "operator", "values") if k in e} for e in value["matchExpressions"]
+            {"key": e.get("key") or "", "operator": e.get("operator") or ""}
+            | ({"values": e["values"]} if e.get("values") else {})
+            for e in value["matchExpressions"]
         ]
     return out
 
 
 def template_labels(selector: Obj | None, template: Obj | None, path: str) -> ErrorList:
     """The template's labels match a selector that can be evaluated; a missing selector matches nothing."""
-    labels = meta(template or {}).get("labels")
-    if not is_usable(selector) or of_object(selector).matches(labels or {}):
+    if not is_usable(selector) or of_object(selector).matches(meta(template or {}).get("labels") or {}):
         return []
-    value = dict(sorted(labels.items())) if labels else None
-    return [field.invalid(f"{path}.metadata.labels", value, MISMATCH)]
+    return [mismatch(template, path)]
+
+
+def mismatch(template: Obj | None, path: str) -> FieldError:
+    labels = meta(template or {}).get("labels")
+    value = None if labels is None else dict(sorted(labels.items()))
+    return field.invalid(f"{path}.metadata.labels", value, "`selector` does not match template `labels`")
 
 
 def immutable_selector(new: Obj | None, old: Obj | None, path: str) -> ErrorList:
