@@ -8,6 +8,7 @@ from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import keep
 from pilothouse.api.kinds.core import pod_rules
 from pilothouse.api.kinds.core.pod_row import row
+from pilothouse.api.kinds.core.pod_status import validate_status
 from pilothouse.api.kinds.core.podspec import defaults, podlevel, preparation
 from pilothouse.api.kinds.core.podspec.gates import drop_disabled, drop_disabled_status
 from pilothouse.api.kinds.core.podspec.qos import qos_class
@@ -147,6 +148,7 @@ KIND = Kind(
     stamp=_stamp,
     validate=pod_rules.validate,
     validate_update=pod_rules.validate_update,
+    validate_status=validate_status,
     warnings=_warnings,
     row=row,
     fields=_fields,

@@ -19,6 +19,7 @@ from pilothouse.api.kinds.common.resources import (
 )
 from pilothouse.api.kinds.core.podspec import containers, forms, podlevel
 from pilothouse.api.objects import Obj, meta
+from pilothouse.api.podrequests import is_pod_level
 
 if TYPE_CHECKING:
     from pilothouse.api.kinds.core.podspec.leniency import Leniency
@@ -146,7 +147,7 @@ def pod_level(spec: Obj, path: str, lenient: Leniency, claim_names: set[str]) ->
 
 def _pod_resource_name(name: str, path: str) -> ErrorList:
     found = resource_name(name, path)
-    if not found and not podlevel.is_supported(name):
+    if not found and not is_pod_level(name):
         found.append(field.not_supported(path, name, ["cpu", "hugepages-", "memory"]))
     return found
 
