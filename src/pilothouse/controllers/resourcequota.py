@@ -25,6 +25,8 @@ _NAMED: Final = ("pods", "services", "persistentvolumeclaims")
 _COUNTED: Final = ("configmaps", "secrets", "resourcequotas", "replicationcontrollers")
 _RESYNC_S: Final = 300.0
 _DISCOVERY_S: Final = 30.0
+_SECOND_LOOK_S: Final = 3.0
+"""What was made just before a quota was in force was not charged to it, and may not have been in the cache either."""
 
 
 class ResourceQuotaController(Controller):
@@ -89,10 +91,11 @@ class ResourceQuotaController(Controller):
 
     def _quota_changed(self, quota: Obj) -> None:
         self.enqueue(quota)
+        self.enqueue_after(quota, _SECOND_LOOK_S)
 
     def _quota_updated(self, old: Obj, new: Obj) -> None:
         if old.get("spec") != new.get("spec") or get(new, "status", "hard") is None:
-            self.enqueue(new)
+            self._quota_changed(new)
 
     async def _recount_often(self) -> None:
         while True:
