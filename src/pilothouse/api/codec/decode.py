@@ -1,355 +1,359 @@
 """Typed decoding: any JSON value becomes an object of its type, as Go's decoder makes one and its encoder writes it back.
 
 So what comes out has upstream's order of fields, no unknown ones, no nulls where upstream has none, canonical quantities and
-times, and the empty structs that upstream always writes. Each type is compiled to a closure when first decoded.
+times, and the empty structs that upstream always writes. Each type is compiled to a closure when first decoded. The closures
+only say that something is wrong: `explain` goes over the value again and finds upstream's words for it.
 
-Source: sigs.k8s.io/json (case-sensitive, strict errors), encoding/json's messages and its rules of omitempty and omitzero.
+Source: sigs.k8s.io/json (case-sensitive, strict errors) and encoding/json's rules of null, omitempty and omitzero. A list that
+is always written is null when empty: upstream's stored protobuf cannot tell the two apart.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, TypeAlias
 
+import orjson
+
+from pilothouse.api.codec import gotime
+from pilothouse.api.codec.explain import DecodeError, explain
+from pilothouse.api.objects import copy
 from pilothouse.api.quantity import Quantity
 from pilothouse.api.types import Field, Shape, Type
-from pilothouse.clock.timestamps import format_micro_time, format_time, parse_time
 
-_STRICT_MAX: Final = 100  # errors that are kept
-_RANGES: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+__all__ = ["DecodeError", "decode", "zero"]
 
-
-class DecodeError(ValueError):
-    """The value is none of the type; str() is upstream's message."""
-
-
-class Context:
-    """One decoding: where it is, and what a strict decoder finds fault with."""
-
-    __slots__ = ("fields", "places", "strict")
-
-    def __init__(self, strict: bool) -> None:
-        self.strict: list[str] | None = [] if strict else None
-        self.fields: list[str] = []  # the names on the way, for Go's message
-        self.places: list[str] = []  # the same with indexes, for strict errors
-
-    def unknown(self, name: str) -> None:
-        if self.strict is not None and len(self.strict) < _STRICT_MAX:
-            self.strict.append(f'unknown field "{"".join([*self.places, "." if self.places else "", name])}"')
+Notes: TypeAlias = list[str]  # unknown fields; only whether there are any is looked at
+Decode: TypeAlias = Callable[[Any, Notes], Any]
+_UNION_PREFIX: Final = "apiextensions/v1.JSONSchemaPropsOr"
+# What upstream stores as JSON, which can tell an empty list from none.
+_STORED_AS_JSON: Final = ("apiextensions/", "apiregistration/")
+_GO_STRUCTS: Final = frozenset({"time", "microtime", "duration", "quantity", "intOrString", "rawExtension"})
 
 
-Decode: TypeAlias = Callable[[Any, Context, str], Any]  # (value, context, Go's name of the struct around it)
+class _Mismatch(Exception):
+    """The value is not of the type."""
 
 
-def decode(type_: Type, value: Any, *, strict: bool = False) -> tuple[Any, list[str]]:
-    """(the value as one of the type, strict errors). The result shares nothing that its reader could change but free-form parts.
+def decode(type_: Type, value: Any, *, strict: bool = False, raw: bytes | None = None) -> tuple[Any, list[str]]:
+    """(the value as one of the type, strict errors). The result shares nothing with `value` that could be changed.
 
+    `raw`: the JSON that `value` was read from: for fields that it names twice, and for the text of numbers in messages.
     Raises DecodeError.
     """
-    context = Context(strict)
+    notes: Notes = []
     try:
-        found = _compiled(type_)(value, context, "")
+        found = _compiled(type_)(value, notes)
     except RecursionError:
         raise DecodeError("exceeded max depth") from None
-    return found, context.strict or []
+    except _Mismatch:
+        explain(type_, value, raw, strict=False)
+        raise DecodeError(f"the object is no {type_.name.rpartition('.')[2]}") from None
+    if strict and (notes or (raw is not None and _may_repeat(raw, value))):
+        return found, explain(type_, value, raw, strict=True)
+    return found, []
 
 
 def zero(type_: Type) -> Any:
     """What the encoder writes for a value that was never set."""
-    return _zero(type_)
-
-
-@cache
-def _zero(type_: Type) -> Any:
     if type_.shape is Shape.STRUCT:
-        return _compiled(type_)({}, Context(False), "")
-    if type_.shape is Shape.SCALAR:
-        return {
-            "string": "", "bool": False, "int32": 0, "int64": 0, "float64": 0, "quantity": "0", "intOrString": 0,
-            "duration": "0s",
-        }.get(type_.name)  # fmt: skip
-    return None
+        return _compiled(type_)({}, [])
+    return _ZEROS.get(type_.name)
 
 
-def _go_kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, (int, float)):
-        return "number"
-    return "array" if isinstance(value, list) else "object"
+_ZEROS: Final[dict[str, Any]] = {
+    "string": "", "bool": False, "int32": 0, "int64": 0, "float64": 0, "quantity": "0", "intOrString": 0, "duration": "0s",
+}  # fmt: skip
 
 
-def _go_name(type_: Type) -> str:
-    """The type as Go's messages name it."""
-    if type_.shape is Shape.LIST and type_.element is not None:
-        return f"[]{_go_name(type_.element)}"
-    if type_.shape is Shape.MAP and type_.element is not None:
-        return f"map[string]{_go_name(type_.element)}"
-    if type_.shape is Shape.STRUCT:
-        package, _, name = type_.name.rpartition(".")
-        return f"{package.rpartition('/')[2]}.{name}" if package else name
-    return {"bytes": "[]uint8"}.get(type_.name, type_.name)
+def _may_repeat(raw: bytes, value: Any) -> bool:
+    """Whether a field may stand twice in `raw`. What was written without blanks and comes out as long has none."""
+    if len(orjson.dumps(value)) == len(raw.rstrip()):
+        return False
+    repeats: list[bool] = []
 
+    def pairs(found: list[tuple[str, Any]]) -> None:
+        if len({k for k, _ in found}) != len(found):
+            repeats.append(True)
 
-def _wrong(value: Any, context: Context, struct: str, wanted: str, literal: bool = False) -> DecodeError:
-    what = _go_kind(value)
-    if literal:
-        what = f"number {value}"
-    if not struct:
-        return DecodeError(f"json: cannot unmarshal {what} into Go value of type {wanted}")
-    path = ".".join(context.fields)
-    return DecodeError(f"json: cannot unmarshal {what} into Go struct field {struct}.{path} of type {wanted}")
+    try:
+        json.loads(raw.decode("utf-8", "replace"), object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return False
+    return bool(repeats)
 
 
 @cache
 def _compiled(type_: Type) -> Decode:
     match type_.shape:
         case Shape.STRUCT:
-            return _struct(type_)
+            return _union(type_) if type_.name.startswith(_UNION_PREFIX) else _struct(type_)
         case Shape.LIST:
             return _list(type_)
         case Shape.MAP:
             return _map(type_)
         case Shape.ANY:
-            return _anything
+            return _any
     return _SCALARS[type_.name]
 
 
-def _anything(value: Any, context: Context, struct: str) -> Any:
-    return value
-
-
 def _struct(type_: Type) -> Decode:
-    name = type_.name.rpartition(".")[2]
-    go_name = _go_name(type_)
-    # (name, how it is decoded, drops empty, what stands for an absent one, whether something does)
-    plan: list[tuple[str, Decode, bool, bool, Field]] | None = None
-    known: frozenset[str] = frozenset()
-    keep = type_.preserve_unknown
+    # name → (place, decoder; None for a string, whether empty values are kept, whether an empty one is null)
+    steps: dict[str, tuple[int, Decode | None, bool, bool]] = {}
+    always: list[tuple[str, Callable[[], Any]]] = []
+    places: dict[str, int] = {}
+    keep_unknown = type_.preserve_unknown
+    keep_empty = type_.name.startswith(_STORED_AS_JSON)
 
-    def prepare() -> list[tuple[str, Decode, bool, bool, Field]]:
-        nonlocal plan, known
-        plan = []
-        for field in type_.fields.values():
-            plan.append((field.name, _compiled(field.type), _drops_empty(field), _always(field), field))
-        known = frozenset(type_.fields)
-        return plan
+    def prepare() -> None:
+        for place, (name, field) in enumerate(type_.fields.items()):
+            text = field.type.shape is Shape.SCALAR and field.type.name == "string"
+            keep = field.pointer or not field.omitempty or _is_go_struct(field.type)
+            null = keep and not keep_empty and _is_go_slice(field.type) and not field.pointer
+            steps[name] = (place, None if text else _compiled(field.type), keep and not field.omitzero, null)
+            places[name] = place
+            if _always(field):
+                always.append((name, _maker(field)))
 
-    def struct(value: Any, context: Context, _: str) -> Any:
-        steps = plan or prepare()
-        if not isinstance(value, dict):
-            raise _wrong(value, context, _, go_name)
+    def struct(value: Any, notes: Notes) -> Any:
+        if not steps:
+            prepare()
+        if type(value) is not dict and not isinstance(value, dict):
+            raise _Mismatch
         out: dict[str, Any] = {}
-        left = len(value)
-        fields, places = context.fields, context.places
-        for key, step, drops_empty, always, field in steps:
-            found = value.get(key)
+        last = -1
+        ordered = True
+        for key, found in value.items():
+            step = steps.get(key)
+            if step is None:
+                if keep_unknown:
+                    out[key] = copy(found)
+                    places.setdefault(key, len(places))
+                else:
+                    notes.append(key)
+                continue
             if found is None:
-                if left and key in value:
-                    left -= 1
-                if always:
-                    out[key] = _absent(field)
                 continue
-            left -= 1
-            fields.append(key)
-            places.append(f".{key}" if places else key)
-            found = step(found, context, name)
-            fields.pop()
-            places.pop()
-            if drops_empty and (found is None or found == "" or found == 0 or found == [] or found == {}):
-                if always:
-                    out[key] = found
-                continue
+            place, inner, keep, null = step
+            if inner is None:
+                if type(found) is not str:
+                    found = _string(found, notes)
+            else:
+                found = inner(found, notes)
+            if not found:
+                if not keep:
+                    continue
+                if null:
+                    found = None
+            if place < last:
+                ordered = False
+            last = place
             out[key] = found
-        if left:
-            for key, found in value.items():
-                if key not in known:
-                    if keep:
-                        out[key] = found
-                    else:
-                        context.unknown(key)
-        return out
+        for key, make in always:
+            if key not in out:
+                out[key] = make()
+                ordered = False
+        if ordered:
+            return out
+        return {k: out[k] for k in sorted(out, key=places.__getitem__)}
 
     return struct
 
 
-def _drops_empty(field: Field) -> bool:
-    """omitempty of a plain field leaves out its empty value; of a pointer only null."""
-    if field.pointer:
-        return False
-    if field.omitempty:
-        return field.type.shape is not Shape.STRUCT and field.type.name not in (
-            "quantity",
-            "intOrString",
-            "time",
-            "microtime",
-        )
-    return False
+def _is_go_struct(type_: Type) -> bool:
+    """omitempty does nothing for structs, and times and their like are structs to Go."""
+    return type_.shape is Shape.STRUCT or type_.name in (
+        "time",
+        "microtime",
+        "duration",
+        "quantity",
+        "intOrString",
+        "rawExtension",
+    )
+
+
+def _is_go_slice(type_: Type) -> bool:
+    return type_.shape in (Shape.LIST, Shape.MAP) or type_.name == "bytes"
 
 
 def _always(field: Field) -> bool:
     """Written although it was not set."""
     if field.omitzero:
         return False
-    if not field.omitempty:
-        return True
-    # Go's omitempty does nothing for structs; times and the like are structs to it.
-    return not field.pointer and (
-        field.type.shape is Shape.STRUCT or field.type.name in ("time", "microtime", "intOrString")
-    )
+    return not field.omitempty or (not field.pointer and _is_go_struct(field.type))
 
 
-def _absent(field: Field) -> Any:
+def _maker(field: Field) -> Callable[[], Any]:
+    type_ = field.type
     if field.pointer:
-        return None
-    found = _zero(field.type)
-    return dict(found) if isinstance(found, dict) else found
+        return lambda: None
+    return lambda: zero(type_)
 
 
 def _list(type_: Type) -> Decode:
     assert type_.element is not None
-    element, inner = _compiled(type_.element), type_.element
-    go_name = _go_name(type_)
+    inner = type_.element
+    if inner.name == "string":
+        return _strings
+    element = _compiled(inner)
 
-    def items(value: Any, context: Context, struct: str) -> Any:
+    def items(value: Any, notes: Notes) -> list[Any]:
         if not isinstance(value, list):
-            raise _wrong(value, context, struct, go_name)
-        places = context.places
-        out = []
-        for i, one in enumerate(value):
-            if one is None:
-                out.append(_zero(inner))
-                continue
-            places.append(f"[{i}]")
-            out.append(element(one, context, struct))
-            places.pop()
-        return out
+            raise _Mismatch
+        return [zero(inner) if v is None else element(v, notes) for v in value]
 
     return items
 
 
+def _strings(value: Any, notes: Notes) -> list[str]:
+    if not isinstance(value, list):
+        raise _Mismatch
+    return [v if type(v) is str else "" if v is None else _string(v, notes) for v in value]
+
+
 def _map(type_: Type) -> Decode:
     assert type_.element is not None
-    element, inner = _compiled(type_.element), type_.element
-    go_name = _go_name(type_)
+    inner = type_.element
+    element = _string if inner.name == "string" else _compiled(inner)
 
-    def entries(value: Any, context: Context, struct: str) -> Any:
+    def entries(value: Any, notes: Notes) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise _wrong(value, context, struct, go_name)
-        places = context.places
+            raise _Mismatch
+        try:
+            keys = sorted(value)
+        except TypeError:
+            raise _Mismatch from None
         out = {}
-        for key in sorted(value):
-            one = value[key]
-            if one is None:
-                out[key] = _zero(inner)
-                continue
-            places.append(f".{key}")
-            out[key] = element(one, context, struct)
-            places.pop()
+        for key in keys:
+            found = value[key]
+            out[_string(key, notes)] = zero(inner) if found is None else element(found, notes)
         return out
 
     return entries
 
 
-def _string(value: Any, context: Context, struct: str) -> str:
+def _union(type_: Type) -> Decode:
+    """The three types of a schema's fields that may be a schema or something else."""
+    schema_type = type_.fields["Schema"].type
+    name = type_.name.removeprefix(_UNION_PREFIX)
+    listed = _compiled(Type(f"[]{schema_type.name}", Shape.LIST, element=schema_type)) if name == "Array" else _strings
+
+    def union(value: Any, notes: Notes) -> Any:
+        if isinstance(value, dict):
+            return _compiled(schema_type)(value, [])  # upstream looks at these without strictness
+        if name == "Bool":
+            if not isinstance(value, bool):
+                raise _Mismatch
+            return value
+        return (listed(value, []) or None) if isinstance(value, list) else None
+
+    return union
+
+
+def _any(value: Any, notes: Notes) -> Any:
+    return copy(value) if isinstance(value, (dict, list)) else value
+
+
+def _string(value: Any, notes: Notes) -> str:
     if not isinstance(value, str):
-        raise _wrong(value, context, struct, "string")
-    return value
+        raise _Mismatch
+    return str(value)
 
 
-def _bool(value: Any, context: Context, struct: str) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(value, context, struct, "bool")
-    return value
+def _bool(value: Any, notes: Notes) -> bool:
+    if value is True or value is False:
+        return bool(value)
+    raise _Mismatch
 
 
-def _integer(name: str) -> Decode:
-    low, high = _RANGES[name]
-
-    def integer(value: Any, context: Context, struct: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise _wrong(value, context, struct, name)
-        if isinstance(value, float) or not low <= value <= high:
-            raise _wrong(value, context, struct, name, literal=True)
+def _int32(value: Any, notes: Notes) -> int:
+    if type(value) is int and -0x80000000 <= value <= 0x7FFFFFFF:
         return value
-
-    return integer
-
-
-def _float(value: Any, context: Context, struct: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _wrong(value, context, struct, "float64")
-    return value
+    raise _Mismatch
 
 
-def _bytes(value: Any, context: Context, struct: str) -> str:
+def _int64(value: Any, notes: Notes) -> int:
+    if type(value) is int and -0x8000000000000000 <= value <= 0x7FFFFFFFFFFFFFFF:
+        return value
+    raise _Mismatch
+
+
+def _float64(value: Any, notes: Notes) -> float:
+    if type(value) is int:
+        return value
+    if type(value) is not float or value != value or value in (float("inf"), float("-inf")):
+        raise _Mismatch
+    return int(value) if value.is_integer() and abs(value) < 1e21 else value
+
+
+def _bytes(value: Any, notes: Notes) -> str:
     if not isinstance(value, str):
-        raise _wrong(value, context, struct, "[]uint8")
-    text = value.replace("\n", "").replace("\r", "")
+        raise _Mismatch
     try:
-        base64.b64decode(text, validate=True)
+        return base64.b64encode(base64.b64decode(value.replace("\n", "").replace("\r", ""), validate=True)).decode()
     except (binascii.Error, ValueError):
-        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-        at = next((i for i, c in enumerate(value) if c not in alphabet and c not in "\r\n"), len(value))
-        raise DecodeError(f"illegal base64 data at input byte {at}") from None
-    return text
+        raise _Mismatch from None
 
 
-def _quantity(value: Any, context: Context, struct: str) -> str:
-    if isinstance(value, (bool, dict, list)):
-        value = "?"
+@lru_cache(maxsize=4096)
+def _canonical_quantity(text: str) -> str:
+    return str(Quantity.parse(text.strip()))
+
+
+def _quantity(value: Any, notes: Notes) -> str:
+    if type(value) is bool or not isinstance(value, (str, int, float)):
+        raise _Mismatch
     try:
-        return str(Quantity.parse(str(value)))
-    except ValueError as error:
-        raise DecodeError(str(error)) from None
+        return _canonical_quantity(str(value))
+    except ValueError:
+        raise _Mismatch from None
 
 
-def _time(form: Callable[[float], str], layout: str) -> Decode:
-    def time(value: Any, context: Context, struct: str) -> str:
-        if not isinstance(value, str):
-            raise DecodeError(f"json: cannot unmarshal {_go_kind(value)} into Go value of type string")
-        try:
-            return form(parse_time(value))
-        except (ValueError, OverflowError):
-            shown = value.replace("\\", "\\\\").replace('"', '\\"')
-            year = layout.partition("-")[0]
-            why = f'parsing time "{shown}" as "{layout}": cannot parse "{shown}" as "{year}"'
-            raise DecodeError(why) from None
-
-    return time
+def _time(value: Any, notes: Notes) -> str | None:
+    try:
+        return gotime.time(value) if isinstance(value, str) else _no_time()
+    except gotime.GoError:
+        raise _Mismatch from None
 
 
-def _int_or_string(value: Any, context: Context, struct: str) -> Any:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise DecodeError(f"json: cannot unmarshal {_go_kind(value)} into Go value of type int32")
-    if isinstance(value, float) or not -(2**31) <= value < 2**31:
-        raise DecodeError(f"json: cannot unmarshal number {value} into Go value of type int32")
-    return value
+def _micro_time(value: Any, notes: Notes) -> str | None:
+    try:
+        return gotime.micro_time(value) if isinstance(value, str) else _no_time()
+    except gotime.GoError:
+        raise _Mismatch from None
 
 
-def _duration(value: Any, context: Context, struct: str) -> str:
+def _no_time() -> str | None:
+    raise _Mismatch
+
+
+def _duration(value: Any, notes: Notes) -> str:
     if not isinstance(value, str):
-        raise DecodeError(f"json: cannot unmarshal {_go_kind(value)} into Go value of type string")
-    return value
+        raise _Mismatch
+    try:
+        return gotime.format_duration(gotime.parse_duration(value))
+    except gotime.GoError:
+        raise _Mismatch from None
+
+
+def _int_or_string(value: Any, notes: Notes) -> int | str:
+    return str(value) if isinstance(value, str) else _int32(value, notes)
 
 
 _SCALARS: Final[dict[str, Decode]] = {
     "string": _string,
     "bool": _bool,
-    "int32": _integer("int32"),
-    "int64": _integer("int64"),
-    "float64": _float,
+    "int32": _int32,
+    "int64": _int64,
+    "float64": _float64,
     "bytes": _bytes,
     "quantity": _quantity,
-    "time": _time(format_time, "2006-01-02T15:04:05Z07:00"),
-    "microtime": _time(format_micro_time, "2006-01-02T15:04:05.000000Z07:00"),
+    "time": _time,
+    "microtime": _micro_time,
     "duration": _duration,
     "intOrString": _int_or_string,
 }
