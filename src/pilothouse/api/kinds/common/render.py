@@ -1,7 +1,7 @@
 """Bad values that are whole structs, as upstream's messages show them.
 
-Upstream validates objects of internal Go types, which have no JSON names: an error's value shows every field by its Go name, those
-left out too. What belongs to metav1 keeps its JSON form.
+Upstream validates objects of internal Go types, which have no JSON names: an error's value shows every field by its Go name,
+those left out too. What belongs to metav1 keeps its JSON form.
 """
 
 from __future__ import annotations
@@ -124,10 +124,22 @@ def _as_json(type_: Type, value: Any) -> Any:
     out: dict[str, Any] = {}
     for name, field in type_.fields.items():
         inner = value.get(name)
-        if inner is None or (field.omitempty and inner in ("", 0, [], {})):
-            continue
-        out[name] = dict(sorted(inner.items())) if field.type.shape is Shape.MAP else inner
+        if field.omitempty or field.omitzero:
+            if inner is None or inner in ("", 0, [], {}):
+                continue
+        elif inner is None:
+            inner = _ZEROS.get(field.type.name)
+        out[name] = _json_value(field.type, inner)
     return out
+
+
+def _json_value(type_: Type, value: Any) -> Any:
+    if type_.shape is Shape.STRUCT and isinstance(value, dict):
+        return _as_json(type_, value)
+    if type_.shape is Shape.LIST and isinstance(value, list):
+        assert type_.element is not None
+        return [_json_value(type_.element, v) for v in value]
+    return dict(sorted(value.items())) if type_.shape is Shape.MAP and value else value
 
 
 def _struct(type_: Type, value: Any) -> Any:

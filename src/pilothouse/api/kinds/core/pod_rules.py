@@ -207,12 +207,12 @@ def _gated(munged: Obj, before: Obj) -> ErrorList:
 
 def _node_affinity(new: Obj, old: Obj) -> ErrorList:
     terms = (old.get(_REQUIRED) or {}).get("nodeSelectorTerms") or []
-    new_terms = (new.get(_REQUIRED) or {}).get("nodeSelectorTerms") or []
+    new_terms = (new.get(_REQUIRED) or {}).get("nodeSelectorTerms")
     path = f"spec.affinity.nodeAffinity.{_REQUIRED}.nodeSelectorTerms"
     if not terms:
         return []
-    if len(terms) != len(new_terms):
-        shown = internals("core/v1.NodeSelectorTerm", new_terms or None)
+    if new_terms is None or len(terms) != len(new_terms):
+        shown = internals("core/v1.NodeSelectorTerm", new_terms)
         detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
         return [field.invalid(path, shown, detail)]
     detail = "only additions are allowed (no mutations or deletions)"

@@ -17,7 +17,7 @@ from pilothouse.api.objects import Obj
 FILE_MODE_MAX: Final = 0o777
 _CONFIG_KEY: Final = "[-._a-zA-Z0-9]+"
 _HEADER: Final = "[-A-Za-z0-9]+"
-_UNDERSCORED: Final = "[a-z0-9_]([-a-z0-9_]*[a-z0-9])?"
+_UNDERSCORED: Final = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _is_config_key = re.compile(_CONFIG_KEY).fullmatch
 _is_header = re.compile(_HEADER).fullmatch
 _is_printable = re.compile("[ -<>-~]*").fullmatch

@@ -6,6 +6,7 @@ from typing import Any
 
 from pilothouse.api import field
 from pilothouse.api.field import ErrorList, FieldError
+from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.selectors import is_usable, same
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.selectors import of_object
@@ -17,18 +18,7 @@ def is_empty(selector: Obj | None) -> bool:
 
 def shown(value: Obj | None) -> Any:
     """A selector as a bad value."""
-    if value is None:
-        return None
-    out: Obj = {}
-    if value.get("matchLabels"):
-        out["matchLabels"] = dict(sorted(value["matchLabels"].items()))
-    if value.get("matchExpressions"):
-        out["matchExpressions"] = [
-            {"key": e.get("key") or "", "operator": e.get("operator") or ""}
-            | ({"values": e["values"]} if e.get("values") else {})
-            for e in value["matchExpressions"]
-        ]
-    return out
+    return None if value is None else internal("meta/v1.LabelSelector", value)
 
 
 def template_labels(selector: Obj | None, template: Obj | None, path: str) -> ErrorList:
