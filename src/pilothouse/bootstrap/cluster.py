@@ -49,8 +49,13 @@ Say = Callable[[str], None]
 
 def controller_user(name: str) -> UserInfo:
     """Who a controller is, as with upstream's --use-service-account-credentials."""
+    from pilothouse.controllers.table import ACCOUNTS
+
+    account = ACCOUNTS.get(name, name)
+    if not account:
+        return MANAGER
     groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system", _AUTHENTICATED)
-    return UserInfo(f"system:serviceaccount:kube-system:{name}", groups=groups)
+    return UserInfo(f"system:serviceaccount:kube-system:{account}", groups=groups)
 
 
 @dataclass(frozen=True, slots=True)

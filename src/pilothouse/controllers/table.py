@@ -45,3 +45,33 @@ CONTROLLERS: dict[str, str] = {
 }
 
 OFF_BY_DEFAULT = frozenset({"bootstrap-signer-controller", "token-cleaner-controller", "selinux-warning-controller"})
+
+# The service account in kube-system that a controller acts as, where it is not called as the controller is; empty: the manager's
+# own user. The default policy has a role for each (system:controller:…).
+ACCOUNTS: dict[str, str] = {
+    "bootstrap-signer-controller": "bootstrap-signer",
+    "certificatesigningrequest-approving-controller": "certificate-controller",
+    "certificatesigningrequest-cleaner-controller": "certificate-controller",
+    "certificatesigningrequest-signing-controller": "certificate-controller",
+    "daemonset-controller": "daemon-set-controller",
+    "endpoints-controller": "endpoint-controller",
+    "endpointslice-mirroring-controller": "endpointslicemirroring-controller",
+    "garbage-collector-controller": "generic-garbage-collector",
+    "horizontal-pod-autoscaler-controller": "horizontal-pod-autoscaler",
+    "legacy-serviceaccount-token-cleaner-controller": "legacy-service-account-token-cleaner",
+    "node-ipam-controller": "node-controller",
+    "node-lifecycle-controller": "node-controller",
+    "persistentvolume-attach-detach-controller": "attachdetach-controller",
+    "persistentvolume-binder-controller": "persistent-volume-binder",
+    "persistentvolume-expander-controller": "expand-controller",
+    "persistentvolume-protection-controller": "pv-protection-controller",
+    "persistentvolumeclaim-protection-controller": "pvc-protection-controller",
+    "pod-garbage-collector-controller": "pod-garbage-collector",
+    "replicationcontroller-controller": "replication-controller",
+    "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
+    "service-cidr-controller": "service-cidrs-controller",
+    "serviceaccount-controller": "service-account-controller",
+    "serviceaccount-token-controller": "",
+    "taint-eviction-controller": "node-controller",
+    "token-cleaner-controller": "token-cleaner",
+}

@@ -108,7 +108,7 @@ class Cache:
         name = node["metadata"]["name"]
         info = self.nodes.get(name)
         if info is None:
-            info = self.nodes[name] = self._unknown.pop(name, None) or NodeInfo(name)
+            info = self.nodes[name] = self._unknown.pop(name) if name in self._unknown else NodeInfo(name)
         info.set_node(node)
 
     def remove_node(self, name: str) -> None:

@@ -92,7 +92,8 @@ def _fits(plugins: Sequence[Plugin], cycle: Cycle, node: NodeInfo) -> bool:
 def _apart(pods: list[PodInfo], budgets: list[Obj]) -> tuple[list[PodInfo], list[PodInfo]]:
     """Those whose eviction breaks a disruption budget, and the others."""
     left = {id(b): int((b.get("status") or {}).get("disruptionsAllowed") or 0) for b in budgets}
-    violating, harmless = [], []
+    violating: list[PodInfo] = []
+    harmless: list[PodInfo] = []
     for info in sorted(pods, key=lambda p: -p.priority):
         breaks = False
         for budget in budgets:

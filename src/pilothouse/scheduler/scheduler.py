@@ -209,7 +209,7 @@ class Scheduler:
     async def _unscheduled(self, pod: Obj, reason: str, message: str, nominated: str = "") -> None:
         """The condition PodScheduled, written where it says something new."""
         status = pod.get("status") or {}
-        old = next((c for c in status.get("conditions") or () if c.get("type") == "PodScheduled"), {})
+        old: Obj = next((c for c in status.get("conditions") or () if c.get("type") == "PodScheduled"), {})
         if (old.get("reason"), old.get("message")) == (reason, message) and not nominated:
             return
         stamp = self.clock.timestamp()
