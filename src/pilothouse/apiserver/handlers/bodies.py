@@ -76,6 +76,8 @@ def _parsed(scope: Scope, validation: str) -> tuple[Any, list[str]]:
     media_type = negotiation.input_type(request.headers.get("content-type", ""), scope.media_types)
     check_size(scope)
     body = request.body
+    if media_type == negotiation.PROTOBUF:
+        return _from_protobuf(scope, body), []
     try:
         if media_type == negotiation.YAML:
             return text.from_yaml(body), []
@@ -87,6 +89,17 @@ def _parsed(scope: Scope, validation: str) -> tuple[Any, list[str]]:
             else f"the object provided is unrecognized (must be of type {scope.served.gvk.kind}): {error} ({summary(body)})"
         ) from None
     return found, text.duplicates(body) if validation != "Ignore" else []
+
+
+def _from_protobuf(scope: Scope, body: bytes) -> Obj:
+    from pilothouse.api.codec import protobuf
+
+    try:
+        return protobuf.decode_stored(body)
+    except protobuf.ProtobufError as error:
+        kind = scope.served.gvk.kind
+        why = f"the object provided is unrecognized (must be of type {kind}): {error} ({summary(body)})"
+        raise errors.bad_request(why) from None
 
 
 def _go_kind(value: Any) -> str:
