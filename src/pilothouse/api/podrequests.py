@@ -14,7 +14,7 @@ Amounts = dict[str, Quantity]
 
 
 def parsed(values: Obj | None) -> Amounts:
-    return {name: Quantity.parse(str(text)) for name, text in (values or {}).items()}
+    return {name: Quantity.parse("0" if text is None else str(text)) for name, text in (values or {}).items()}
 
 
 def add(total: Amounts, more: Amounts) -> None:

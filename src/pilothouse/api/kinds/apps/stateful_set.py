@@ -49,6 +49,7 @@ def _default(obj: Obj) -> None:
             retention[name] = "Retain"
     workloads.default_template(spec)
     for claim in spec.get("volumeClaimTemplates") or ():
+        workloads.absent(claim, metadata={}, spec={}, status={})
         claim["apiVersion"], claim["kind"] = "v1", "PersistentVolumeClaim"
         CLAIM.default(claim)
 

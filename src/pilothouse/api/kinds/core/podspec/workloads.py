@@ -34,11 +34,11 @@ def default_template(spec: Obj) -> None:
     defaults.template(spec["template"])
 
 
-def absent(spec: Obj, **values: object) -> None:
+def absent(target: Obj, /, **values: object) -> None:
     """Sets what is absent."""
     for name, value in values.items():
-        if spec.get(name) is None:
-            spec[name] = value
+        if target.get(name) is None:
+            target[name] = value
 
 
 def prepare_create(obj: Obj) -> None:
