@@ -167,7 +167,7 @@ class NodeSimulator:
             if started >= found.next_status_s:
                 first = found.next_status_s == 0.0
                 found.next_status_s = started + STATUS_PERIOD_S * (1 + 0.2 * self.clock.random.random())
-                if not first or not _is_fresh(found.node):
+                if not first or not _is_fresh(found.node, self.kubelet_port):
                     await self._report(found)
             await self._renew(name, found)
         except StatusError as error:
@@ -305,7 +305,10 @@ def _host_ip(node: Obj) -> str:
     return "127.0.0.1"
 
 
-def _is_fresh(node: Obj) -> bool:
-    """It says that it is ready: nothing has to be reported before the next period."""
-    conditions = (node.get("status") or {}).get("conditions") or ()
+def _is_fresh(node: Obj, port: int) -> bool:
+    """It says that it is ready, and where its kubelet is: nothing has to be reported before the next period."""
+    status = node.get("status") or {}
+    if ((status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}).get("Port", 0) != port:
+        return False
+    conditions = status.get("conditions") or ()
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)

@@ -1,13 +1,18 @@
-"""JSON and YAML bodies as values, with upstream's refusals; and which fields a body names twice."""
+"""JSON texts as values, with upstream's refusals; and which fields a text names twice."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final
 
 import orjson
 
-_DUPLICATES_MAX: Final = 100
+from pilothouse.api.codec import syntax
+
+DEPTH_MOST: Final = 500  # below what Python's own recursion bears; upstream's is 10,000
+_DUPLICATES_MOST: Final = 100
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Malformed(ValueError):
@@ -15,75 +20,50 @@ class Malformed(ValueError):
 
 
 def from_json(body: bytes) -> Any:
-    """Raises Malformed."""
+    """As Go reads it: what is no UTF-8 becomes U+FFFD. Raises Malformed."""
     try:
-        return orjson.loads(body)
+        found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Malformed(_go_words(body, error)) from None
+        found = _leniently(body, error)
+    if body.count(b"[") + body.count(b"{") > DEPTH_MOST:
+        check_depth(found)
+    return found
 
 
-def _go_words(body: bytes, error: orjson.JSONDecodeError) -> str:
-    text = body.decode("utf-8", "replace")
-    if not text.strip():
-        return "unexpected end of JSON input"
-    at = error.pos
-    if at >= len(text.rstrip()):
-        return "unexpected end of JSON input"
-    c = text[at]
-    shown = {"'": "'\\''", '"': "'\"'"}.get(c, f"'{c}'")
-    first = next((ch for ch in text if not ch.isspace()), "")
-    if first not in '{["tfn-0123456789':
-        return f"invalid character '{first}' looking for beginning of value"
-    return f"invalid character {shown} looking for beginning of value"
-
-
-def from_yaml(body: bytes) -> Any:
-    """One document, read as sigs.k8s.io/yaml does: into JSON. Raises Malformed."""
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+def _leniently(body: bytes, error: ValueError) -> Any:
+    """Upstream bears bad UTF-8 and lone surrogates, which orjson does not."""
+    wrong = syntax.fault(body)
+    if wrong:
+        raise Malformed(wrong) from None
     try:
-        found = yaml.load(body, Loader=_loader(loader))
-    except (yaml.YAMLError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        problem = getattr(error, "problem", None) or str(error)
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark is not None else ""
-        raise Malformed(f"error converting YAML to JSON: yaml: {line}{problem}") from None
-    return _jsonable(found)
+        return _mended(json.loads(body.decode("utf-8", "replace")))
+    except RecursionError:
+        raise Malformed("exceeded max depth") from None
+    except ValueError:
+        raise Malformed(str(error)) from None
 
 
-def _loader(base: Any) -> Any:
-    """Timestamps stay text, as in upstream's reader."""
-
-    class Loader(base):  # type: ignore[misc]
-        yaml_implicit_resolvers = {
-            first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
-            for first, rules in base.yaml_implicit_resolvers.items()
-        }
-
-    return Loader
-
-
-def _jsonable(value: Any) -> Any:
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {_key(k): _jsonable(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_jsonable(v) for v in value]
-    if isinstance(value, (str, int, float, bool)) or value is None:
-        return value
-    if isinstance(value, bytes):
-        return value.decode("latin-1")
-    raise Malformed(f"error converting YAML to JSON: yaml: a {type(value).__name__} is no JSON value")
+        return {_mended(k): _mended(v) for k, v in value.items()}
+    return [_mended(v) for v in value] if isinstance(value, list) else value
 
 
-def _key(key: Any) -> str:
-    if isinstance(key, str):
-        return key
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    if isinstance(key, (int, float)):
-        return str(key)
-    raise Malformed(f"error converting YAML to JSON: yaml: invalid map key: {key!r}")
+def check_depth(value: Any) -> None:
+    """Raises Malformed for what nests so deep that nothing after this could go through it."""
+    level = [value]
+    for _ in range(DEPTH_MOST):
+        below: list[Any] = []
+        for one in level:
+            for inner in one.values() if isinstance(one, dict) else one if isinstance(one, list) else ():
+                if isinstance(inner, (dict, list)):
+                    below.append(inner)
+        if not below:
+            return
+        level = below
+    raise Malformed("exceeded max depth")
 
 
 class _Pairs:
@@ -94,14 +74,14 @@ class _Pairs:
 
 
 def duplicates(body: bytes) -> list[str]:
-    """`duplicate field "spec.replicas"`, for every field that a JSON body names twice."""
+    """`duplicate field "spec.replicas"`, for every field that a JSON text of no known type names twice."""
     try:
-        tree = json.loads(body, object_pairs_hook=_Pairs)
+        tree = json.loads(body.decode("utf-8", "replace"), object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
         return []
-    found: list[str] = []
+    found: dict[str, None] = {}
     waiting: list[tuple[str, Any]] = [("", tree)]
-    while waiting and len(found) < _DUPLICATES_MAX:
+    while waiting and len(found) < _DUPLICATES_MOST:
         path, value = waiting.pop()
         if isinstance(value, _Pairs):
             seen: set[str] = set()
@@ -109,7 +89,7 @@ def duplicates(body: bytes) -> list[str]:
             for key, inner in value.pairs:
                 place = f"{path}.{key}" if path else key
                 if key in seen:
-                    found.append(f'duplicate field "{place}"')
+                    found[f'duplicate field "{place}"'] = None
                 seen.add(key)
                 if isinstance(inner, (_Pairs, list)):
                     below.append((place, inner))
@@ -118,4 +98,4 @@ def duplicates(body: bytes) -> list[str]:
             waiting.extend(
                 (f"{path}[{i}]", v) for i, v in reversed(list(enumerate(value))) if isinstance(v, (_Pairs, list))
             )
-    return found
+    return list(found)

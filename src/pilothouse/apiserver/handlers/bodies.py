@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pilothouse.api import errors, scheme
-from pilothouse.api.codec import text
+from pilothouse.api.codec import text, yamltext
 from pilothouse.api.codec.decode import DecodeError, decode
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, copy
@@ -80,7 +80,7 @@ def _parsed(scope: Scope, validation: str) -> tuple[Any, list[str]]:
         return _from_protobuf(scope, body), []
     try:
         if media_type == negotiation.YAML:
-            return text.from_yaml(body), []
+            return yamltext.from_yaml(body), []
         found = text.from_json(body)
     except text.Malformed as error:
         raise errors.bad_request(

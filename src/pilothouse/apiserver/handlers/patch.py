@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pilothouse.api import errors, field
-from pilothouse.api.codec import text
+from pilothouse.api.codec import text, yamltext
 from pilothouse.api.codec.decode import DecodeError, decode
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Response
@@ -70,7 +70,7 @@ def _parsed(scope: Scope, media_type: str) -> Any:
         return scope.request.object
     try:
         if media_type == negotiation.APPLY_PATCH:
-            return text.from_yaml(scope.request.body)
+            return yamltext.from_yaml(scope.request.body)
         return text.from_json(scope.request.body)
     except text.Malformed as error:
         if media_type == negotiation.APPLY_PATCH:

@@ -10,7 +10,7 @@ from pilothouse.api.printing import age
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:
-    return [meta(obj).get("name", ""), len(obj.get("secrets") or ()), age(obj, now_s)]
+    return [meta(obj).get("name", ""), age(obj, now_s)]
 
 
 KIND = Kind(row=_row, reset_fields=frozenset())

@@ -1,0 +1,253 @@
+"""YAML texts as JSON values and back, as sigs.k8s.io/yaml does both.
+
+libyaml composes and emits; what plain scalars mean is go-yaml's: YAML 1.1 booleans, numbers of Go's forms, no base 60, and
+timestamps that stay text.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from pilothouse.api.codec.text import DEPTH_MOST, Malformed, check_depth
+from pilothouse.api.field import quote
+
+if TYPE_CHECKING:
+    import yaml
+
+_TAG: Final = "tag:yaml.org,2002:"
+_PLAIN: Final = "!plain"
+_EXPANDED_MOST: Final = 100_000  # nodes that aliases may blow a document up to, if it is not as large itself
+_WORDS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
+    **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+}
+_NO_NUMBERS: Final = {
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), "NaN"),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), "+Inf"),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), "-Inf"),
+}
+_INTEGER: Final = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9][0-9]*)", re.ASCII)
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+_BASE_60: Final = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?", re.ASCII)
+
+
+def resolve(text: str) -> Any:
+    """What a plain scalar means."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in "+-.0123456789":
+        return text
+    if text in _NO_NUMBERS:
+        raise Malformed(f"json: unsupported value: {_NO_NUMBERS[text]}")
+    plain = text.replace("_", "") if text[0] != "." else text
+    if _INTEGER.fullmatch(plain):
+        number = _integer(plain)
+        if number is not None:
+            return number
+    if _FLOAT.fullmatch(plain):
+        value = float(plain)
+        if abs(value) != float("inf"):
+            return int(value) if value.is_integer() and abs(value) < 1e21 else value
+    return text
+
+
+def _integer(text: str) -> int | None:
+    digits = text.lstrip("+-")
+    base = {"0x": 16, "0b": 2, "0o": 8}.get(digits[:2].lower(), 8 if digits[0] == "0" and digits != "0" else 10)
+    body = digits[2:] if digits[1:2].lower() in ("x", "b", "o") else digits
+    if len(body) > 64:
+        return None
+    value = int(body, base) * (-1 if text[0] == "-" else 1)
+    return value if -(1 << 63) <= value < 1 << 64 else None
+
+
+@cache
+def _loader() -> Any:
+    import yaml
+
+    class Loader(yaml.CSafeLoader):
+        yaml_implicit_resolvers = {None: [(f"{_TAG}merge", re.compile("<<$")), (_PLAIN, re.compile(""))]}
+
+    return Loader
+
+
+def from_yaml(body: bytes, duplicates: list[str] | None = None) -> Any:
+    """The first document. `duplicates` takes what is said of keys given twice, the last of which counts. Raises Malformed."""
+    import yaml
+
+    loader = None
+    try:
+        loader = _loader()(body)
+        node = loader.get_node() if loader.check_node() else None
+        found = _Reader(duplicates).value(node) if node is not None else None
+    except yaml.MarkedYAMLError as error:
+        raise Malformed(_words(error)) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Malformed(f"yaml: {getattr(error, 'reason', None) or error}") from None
+    except RecursionError:
+        raise Malformed("yaml: exceeded max depth") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    check_depth(found)
+    return found
+
+
+def _words(error: yaml.MarkedYAMLError) -> str:
+    import yaml
+
+    line = 0
+    if error.problem_mark is not None and error.problem_mark.line:
+        line = error.problem_mark.line + isinstance(error, yaml.scanner.ScannerError)
+    elif error.context_mark is not None:
+        line = error.context_mark.line
+    problem = error.problem or "unknown problem parsing YAML content"
+    undefined = re.search(r"undefined alias '?([^']*)'?", problem)
+    if undefined:
+        return f"yaml: unknown anchor '{undefined[1]}' referenced"
+    return f"yaml: line {line}: {problem}" if line else f"yaml: {problem}"
+
+
+class _Reader:
+    """From libyaml's nodes to values."""
+
+    def __init__(self, duplicates: list[str] | None) -> None:
+        self._duplicates = duplicates
+        self._seen: set[int] = set()
+        self._expanded = 0
+        self._depth = 0
+
+    def value(self, node: yaml.Node) -> Any:
+        self._expanded += 1
+        self._seen.add(id(node))
+        if self._expanded > _EXPANDED_MOST and self._expanded > 4 * len(self._seen):
+            raise Malformed("yaml: document contains excessive aliasing")
+        if node.id == "scalar":
+            return _scalar(node)
+        self._depth += 1
+        if self._depth > DEPTH_MOST:
+            raise Malformed("yaml: exceeded max depth")
+        found = [self.value(v) for v in node.value] if node.id == "sequence" else self._mapping(node)
+        self._depth -= 1
+        return found
+
+    def _mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == f"{_TAG}merge":
+                for one in value_node.value if value_node.id == "sequence" else [value_node]:
+                    if one.id != "mapping":
+                        raise Malformed("yaml: map merge requires map or sequence of maps as the value")
+                    for key, value in self._mapping(one).items():
+                        merged.setdefault(key, value)
+                continue
+            key = _key(key_node)
+            if key in out and self._duplicates is not None:
+                shown = quote(key) if isinstance(_scalar(key_node), str) else key
+                self._duplicates.append(f"line {value_node.start_mark.line + 1}: key {shown} already set in map")
+            out[key] = self.value(value_node)
+        for key, value in merged.items():
+            out.setdefault(key, value)
+        return out
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    text: str = node.value
+    tag = node.tag.removeprefix(_TAG)
+    if tag == _PLAIN:
+        return resolve(text)
+    if tag == "binary":
+        import base64
+
+        try:
+            return base64.b64decode(text).decode("utf-8", "replace")
+        except ValueError:
+            raise Malformed("yaml: !!binary value contains invalid base64 data") from None
+    if tag in ("int", "float", "bool", "null"):
+        found = resolve(text)
+        fits = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}[tag]
+        if not isinstance(found, fits):  # type: ignore[arg-type]
+            raise Malformed(f"yaml: cannot decode !!str `{text}` as a !!{tag}")
+        return found
+    return text
+
+
+def _key(node: yaml.Node) -> str:
+    if node.id != "scalar":
+        raise Malformed(f"yaml: invalid map key: {node.id}")
+    found = _scalar(node)
+    if isinstance(found, str):
+        return found
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    if found is None:
+        raise Malformed("unsupported map key of type: %!s(<nil>), key: <nil>")
+    return str(found)
+
+
+@cache
+def _dumper() -> Any:
+    import yaml
+
+    class Dumper(yaml.CSafeDumper):
+        # Nothing but text is ever taken for something else, so the emitter need not ask.
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: Any, data: str) -> Any:
+        if "\n" in data:
+            style = "|"
+        elif _BASE_60.fullmatch(data) or not _stays_text(data):
+            style = '"'
+        else:
+            style = ""
+        return dumper.represent_scalar(f"{_TAG}str", data, style=style)
+
+    Dumper.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in rules if tag in (f"{_TAG}bool", f"{_TAG}null", f"{_TAG}int", f"{_TAG}float")]
+        for first, rules in yaml.CSafeDumper.yaml_implicit_resolvers.items()
+    }
+    Dumper.add_representer(str, text)
+    return Dumper
+
+
+def _stays_text(data: str) -> bool:
+    try:
+        return isinstance(resolve(data), str)
+    except Malformed:
+        return False
+
+
+def to_yaml(value: Any) -> bytes:
+    """Keys in go-yaml's order, which sorts numbers within names as numbers."""
+    import yaml
+
+    out: bytes = yaml.dump(
+        _sorted(value), Dumper=_dumper(), default_flow_style=False, allow_unicode=True, encoding="utf-8", sort_keys=False
+    )
+    return out
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _sorted(value[k]) for k in sorted(value, key=_natural)}
+    return [_sorted(v) for v in value] if isinstance(value, list) else value
+
+
+_CHUNK: Final = re.compile(r"\d+|\D")
+
+
+@cache
+def _rank(c: str) -> int:
+    return 2 if c.isalpha() else 0
+
+
+def _natural(key: str) -> list[tuple[int, int, str]]:
+    out: list[tuple[int, int, str]] = []
+    for chunk in _CHUNK.findall(key):
+        out.append((1, int(chunk[:18]), chunk) if chunk[0].isdecimal() else (_rank(chunk), 0, chunk))
+    return out
