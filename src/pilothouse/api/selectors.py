@@ -159,7 +159,7 @@ class _Parser:
         key = literal
         wrong = names.qualified_name(key)
         if wrong:
-            raise SelectorError(str(field.invalid("key", key, "; ".join(wrong))))
+            raise SelectorError(str(field.invalid("<nil>", key, "; ".join(wrong))))
         if operator:
             return Requirement(key, "!")
         if self._look()[0] in ("end", ","):

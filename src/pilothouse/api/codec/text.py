@@ -57,9 +57,8 @@ def check_depth(value: Any) -> None:
     for _ in range(DEPTH_MOST):
         below: list[Any] = []
         for one in level:
-            for inner in one.values() if isinstance(one, dict) else one if isinstance(one, list) else ():
-                if isinstance(inner, (dict, list)):
-                    below.append(inner)
+            inner = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+            below += [v for v in inner if isinstance(v, (dict, list))]
         if not below:
             return
         level = below

@@ -31,6 +31,8 @@ _NO_NUMBERS: Final = {
 }
 _INTEGER: Final = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]*|[1-9][0-9]*)", re.ASCII)
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+_TIMESTAMP: Final = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([Tt ].*)?", re.ASCII)
+_ALIAS: Final = re.compile(r"\*([\w-]+)")
 _BASE_60: Final = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?", re.ASCII)
 
 
@@ -84,7 +86,7 @@ def from_yaml(body: bytes, duplicates: list[str] | None = None) -> Any:
         node = loader.get_node() if loader.check_node() else None
         found = _Reader(duplicates).value(node) if node is not None else None
     except yaml.MarkedYAMLError as error:
-        raise Malformed(_words(error)) from None
+        raise Malformed(_words(error, body)) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Malformed(f"yaml: {getattr(error, 'reason', None) or error}") from None
     except RecursionError:
@@ -96,7 +98,7 @@ def from_yaml(body: bytes, duplicates: list[str] | None = None) -> Any:
     return found
 
 
-def _words(error: yaml.MarkedYAMLError) -> str:
+def _words(error: yaml.MarkedYAMLError, body: bytes) -> str:
     import yaml
 
     line = 0
@@ -105,9 +107,10 @@ def _words(error: yaml.MarkedYAMLError) -> str:
     elif error.context_mark is not None:
         line = error.context_mark.line
     problem = error.problem or "unknown problem parsing YAML content"
-    undefined = re.search(r"undefined alias '?([^']*)'?", problem)
-    if undefined:
-        return f"yaml: unknown anchor '{undefined[1]}' referenced"
+    if problem == "found undefined alias" and error.problem_mark is not None:
+        mark = error.problem_mark
+        name = _ALIAS.match(body.decode("utf-8", "replace").split("\n")[mark.line][mark.column :])
+        return f"yaml: unknown anchor '{name[1] if name else ''}' referenced"
     return f"yaml: line {line}: {problem}" if line else f"yaml: {problem}"
 
 
@@ -115,6 +118,9 @@ class _Reader:
     """From libyaml's nodes to values."""
 
     def __init__(self, duplicates: list[str] | None) -> None:
+        import yaml
+
+        self._scalar_node, self._mapping_node = yaml.ScalarNode, yaml.MappingNode
         self._duplicates = duplicates
         self._seen: set[int] = set()
         self._expanded = 0
@@ -125,12 +131,12 @@ class _Reader:
         self._seen.add(id(node))
         if self._expanded > _EXPANDED_MOST and self._expanded > 4 * len(self._seen):
             raise Malformed("yaml: document contains excessive aliasing")
-        if node.id == "scalar":
+        if isinstance(node, self._scalar_node):
             return _scalar(node)
         self._depth += 1
         if self._depth > DEPTH_MOST:
             raise Malformed("yaml: exceeded max depth")
-        found = [self.value(v) for v in node.value] if node.id == "sequence" else self._mapping(node)
+        found = self._mapping(node) if isinstance(node, self._mapping_node) else [self.value(v) for v in node.value]
         self._depth -= 1
         return found
 
@@ -139,13 +145,15 @@ class _Reader:
         merged: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if key_node.tag == f"{_TAG}merge":
-                for one in value_node.value if value_node.id == "sequence" else [value_node]:
-                    if one.id != "mapping":
+                for one in [value_node] if isinstance(value_node, self._mapping_node) else value_node.value:
+                    if not isinstance(one, self._mapping_node):
                         raise Malformed("yaml: map merge requires map or sequence of maps as the value")
                     for key, value in self._mapping(one).items():
                         merged.setdefault(key, value)
                 continue
-            key = _key(key_node)
+            if not isinstance(key_node, self._scalar_node):
+                raise Malformed(f"yaml: invalid map key: {_go_syntax(self.value(key_node))}")
+            key = _key(key_node, value_node)
             if key in out and self._duplicates is not None:
                 shown = quote(key) if isinstance(_scalar(key_node), str) else key
                 self._duplicates.append(f"line {value_node.start_mark.line + 1}: key {shown} already set in map")
@@ -176,17 +184,28 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     return text
 
 
-def _key(node: yaml.Node) -> str:
-    if node.id != "scalar":
-        raise Malformed(f"yaml: invalid map key: {node.id}")
+def _key(node: yaml.ScalarNode, value: yaml.Node) -> str:
     found = _scalar(node)
     if isinstance(found, str):
         return found
     if isinstance(found, bool):
         return "true" if found else "false"
     if found is None:
-        raise Malformed("unsupported map key of type: %!s(<nil>), key: <nil>")
+        shown = quote(value.value) if isinstance(value.value, str) else "…"
+        raise Malformed(f"unsupported map key of type: %!s(<nil>), key: <nil>, value: {shown}")
     return str(found)
+
+
+def _go_syntax(value: Any) -> str:
+    """Go's %#v."""
+    if isinstance(value, list):
+        return f"[]interface {{}}{{{', '.join(map(_go_syntax, value))}}}"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{_go_syntax(k)}:{_go_syntax(v)}" for k, v in value.items())
+        return f"map[interface {{}}]interface {{}}{{{inner}}}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "interface {}(nil)" if value is None else quote(value) if isinstance(value, str) else str(value)
 
 
 @cache
@@ -201,14 +220,18 @@ def _dumper() -> Any:
     def text(dumper: Any, data: str) -> Any:
         if "\n" in data:
             style = "|"
-        elif _BASE_60.fullmatch(data) or not _stays_text(data):
+        elif data == "<<" or _BASE_60.fullmatch(data) or _TIMESTAMP.fullmatch(data) or not _stays_text(data):
             style = '"'
         else:
             style = ""
         return dumper.represent_scalar(f"{_TAG}str", data, style=style)
 
     Dumper.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in rules if tag in (f"{_TAG}bool", f"{_TAG}null", f"{_TAG}int", f"{_TAG}float")]
+        first: [
+            (tag, pattern)
+            for tag, pattern in rules
+            if tag in (f"{_TAG}bool", f"{_TAG}null", f"{_TAG}int", f"{_TAG}float")
+        ]
         for first, rules in yaml.CSafeDumper.yaml_implicit_resolvers.items()
     }
     Dumper.add_representer(str, text)
@@ -227,7 +250,12 @@ def to_yaml(value: Any) -> bytes:
     import yaml
 
     out: bytes = yaml.dump(
-        _sorted(value), Dumper=_dumper(), default_flow_style=False, allow_unicode=True, encoding="utf-8", sort_keys=False
+        _sorted(value),
+        Dumper=_dumper(),
+        default_flow_style=False,
+        allow_unicode=True,
+        encoding="utf-8",
+        sort_keys=False,
     )
     return out
 
@@ -247,7 +275,5 @@ def _rank(c: str) -> int:
 
 
 def _natural(key: str) -> list[tuple[int, int, str]]:
-    out: list[tuple[int, int, str]] = []
-    for chunk in _CHUNK.findall(key):
-        out.append((1, int(chunk[:18]), chunk) if chunk[0].isdecimal() else (_rank(chunk), 0, chunk))
-    return out
+    chunks: list[str] = _CHUNK.findall(key)
+    return [(1, int(c[:18]), c) if c[0].isdecimal() else (_rank(c), 0, c) for c in chunks]

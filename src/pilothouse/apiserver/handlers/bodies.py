@@ -6,58 +6,94 @@ or apiVersion is of the kind that the address takes; unknown and duplicate field
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from pilothouse.api import errors, scheme
-from pilothouse.api.codec import text, yamltext
+from pilothouse.api import errors
+from pilothouse.api.codec import text
 from pilothouse.api.codec.decode import DecodeError, decode
+from pilothouse.api.codec.explain import go_kind
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, copy
 from pilothouse.api.scheme import GVK
-from pilothouse.api.types import Type, type_of
+from pilothouse.api.types import Type, type_named, type_of
 from pilothouse.apiserver import negotiation
 from pilothouse.apiserver.handlers.options import DeleteOptions, delete_options_of_object, delete_options_of_query
 from pilothouse.apiserver.handlers.scope import Scope
 
-_HEAD = ("kind", "apiVersion")
+_HEAD: Final = ("kind", "apiVersion")
+_SCHEME: Final = 'in scheme "pkg/runtime/scheme.go:111"'
+_HEAD_STRUCT: Final = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+)
+# Groups whose kinds of one name are one kind to upstream.
+_SHARED: Final = frozenset({("", "Event"), ("events.k8s.io", "Event")})
+
+
+class Body(NamedTuple):
+    """What was sent, as a value."""
+
+    value: Any
+    raw: bytes | None = None  # its JSON, where it was that
+    strict: tuple[str, ...] = ()  # what a strict reader found fault with already
+
+
+class _Unreadable(Exception):
+    """Not even its kind can be told; str() says why."""
 
 
 def read(scope: Scope, gvk: GVK, type_: Type | None, validation: str) -> Obj:
     """The body as an object of `gvk`: the caller's own copy, without nulls, in upstream's order of fields."""
-    request = scope.request
-    strict: list[str] = []
-    if request.object is not None:
-        obj: Any = copy(request.object) if type_ is None else request.object
-    else:
-        obj, strict = _parsed(scope, validation)
-    if not isinstance(obj, dict):
-        raise _unreadable(gvk, f"json: cannot unmarshal {_go_kind(obj)} into Go value of type struct")
-    sent, kind = obj.get("apiVersion"), obj.get("kind")
-    if (sent is not None and not isinstance(sent, str)) or (kind is not None and not isinstance(kind, str)):
+    strict = validation != "Ignore"
+    try:
+        body = _body(scope, strict)
+        actual = _gvk_of(body.value, gvk)
+    except _Unreadable as error:
+        shown = summary(scope.request.body)
         raise errors.bad_request(
-            "couldn't get version/kind; json parse error: json: cannot unmarshal into Go struct field"
-        )
-    wanted = gvk.api_version
-    if (sent and sent != wanted) or (kind and kind != gvk.kind):
-        raise _other(gvk, sent or wanted, kind or gvk.kind)
-    return typed(scope, gvk, type_, obj, validation, strict)
-
-
-def typed(scope: Scope, gvk: GVK, type_: Type | None, obj: Obj, validation: str, strict: list[str]) -> Obj:
-    """`obj` as one of its type. `strict`: what was found fault with already. Raises 400."""
-    if type_ is not None:
-        try:
-            obj, unknown = decode(type_, obj, strict=validation != "Ignore")
-        except DecodeError as error:
-            raise _unreadable(gvk, str(error)) from None
-        strict = [*strict, *unknown] if validation != "Ignore" else []
+            f"the object provided is unrecognized (must be of type {gvk.kind}): {error} ({shown})"
+        ) from None
+    if actual != gvk:
+        raise _of_another_kind(gvk, actual, body)
+    value = {} if body.value is None else body.value
+    if type_ is None or (scope.served.stored.custom and gvk == scope.served.gvk):
+        return _untyped(scope, gvk, value, body, validation)
+    try:
+        found, faults = decode(type_, value, strict=strict, raw=body.raw)
+    except DecodeError as error:
+        raise _undecodable(gvk, gvk, str(error)) from None
     if strict:
-        if validation == "Strict":
-            raise _unreadable(gvk, f"strict decoding error: {', '.join(strict)}")
-        for warning in strict:
-            scope.warn(warning)
+        _judge(scope, gvk, [*body.strict, *faults], validation)
+    return with_head(gvk, found)
+
+
+def _judge(scope: Scope, gvk: GVK, faults: list[str], validation: str) -> None:
+    """Strict errors are a refusal or warnings."""
+    if faults and validation == "Strict":
+        raise _undecodable(gvk, gvk, f"strict decoding error: {', '.join(faults)}")
+    for fault in faults:
+        for line in fault.removeprefix("yaml: unmarshal errors:\n").split("\n"):
+            scope.warn(line.strip())
+
+
+def _untyped(scope: Scope, gvk: GVK, value: Obj, body: Body, validation: str) -> Obj:
+    """A custom resource: nothing is known of it here but its metadata."""
+    faults = list(body.strict)
+    if validation != "Ignore" and body.raw is not None:
+        faults += text.duplicates(body.raw)
+    obj: Obj = copy(value)
+    try:
+        obj["metadata"], unknown = decode(type_named("#meta/v1.ObjectMeta"), value.get("metadata") or {}, strict=True)
+    except DecodeError as error:
+        raise _undecodable(gvk, gvk, str(error)) from None
+    faults += [fault.replace('"', '"metadata.', 1) for fault in unknown if validation != "Ignore"]
+    _judge(scope, gvk, faults, validation)
+    return with_head(gvk, obj)
+
+
+def with_head(gvk: GVK, found: Obj) -> Obj:
+    """A decoded object that says its kind, and has metadata."""
     out: Obj = {"kind": gvk.kind, "apiVersion": gvk.api_version}
-    out.update((k, v) for k, v in obj.items() if k not in _HEAD)
+    out.update((k, v) for k, v in found.items() if k not in _HEAD)
     if not isinstance(out.get("metadata"), dict):
         out["metadata"] = {}
     return out
@@ -71,57 +107,103 @@ def canonical(type_: Type, obj: Obj) -> Obj:
     return out
 
 
-def _parsed(scope: Scope, validation: str) -> tuple[Any, list[str]]:
+def _body(scope: Scope, strict: bool) -> Body:
+    """Raises _Unreadable for what is no text of its media type, and 415 and 413."""
     request = scope.request
+    if request.object is not None:
+        return Body(request.object)
     media_type = negotiation.input_type(request.headers.get("content-type", ""), scope.media_types)
     check_size(scope)
-    body = request.body
-    if media_type == negotiation.PROTOBUF:
-        return _from_protobuf(scope, body), []
+    raw = request.body
     try:
+        if media_type == negotiation.PROTOBUF:
+            return Body(_from_protobuf(scope, raw))
         if media_type == negotiation.YAML:
-            return yamltext.from_yaml(body), []
-        found = text.from_json(body)
+            from pilothouse.api.codec import yamltext
+
+            twice: list[str] = []
+            value = yamltext.from_yaml(raw, twice)
+            told = "yaml: unmarshal errors:\n" + "\n".join(f"  {line}" for line in twice)
+            return Body(value, None, (told,) if twice and strict else ())
+        return Body(text.from_json(raw), raw)
     except text.Malformed as error:
-        raise errors.bad_request(
-            f"couldn't get version/kind; json parse error: {error}"
-            if media_type != negotiation.YAML
-            else f"the object provided is unrecognized (must be of type {scope.served.gvk.kind}): {error} ({summary(body)})"
-        ) from None
-    return found, text.duplicates(body) if validation != "Ignore" else []
+        if media_type == negotiation.YAML:
+            raise _Unreadable(str(error)) from None
+        raise _Unreadable(f"couldn't get version/kind; json parse error: {error}") from None
 
 
-def _from_protobuf(scope: Scope, body: bytes) -> Obj:
+def _from_protobuf(scope: Scope, raw: bytes) -> Obj:
     from pilothouse.api.codec import protobuf
 
+    gvk = scope.sub_gvk or scope.served.gvk
     try:
-        return protobuf.decode_stored(body)
+        api_version, kind, message = protobuf.unwrap(raw)
     except protobuf.ProtobufError as error:
-        kind = scope.served.gvk.kind
-        why = f"the object provided is unrecognized (must be of type {kind}): {error} ({summary(body)})"
-        raise errors.bad_request(why) from None
+        raise _Unreadable(str(error)) from None
+    actual = _with_defaults(api_version, kind, gvk)
+    if type_of(actual) is None:
+        raise _of_another_kind(gvk, actual, None)
+    try:
+        return {**protobuf.decode(actual, message), "kind": actual.kind, "apiVersion": actual.api_version}
+    except protobuf.ProtobufError as error:
+        raise _undecodable(gvk, actual, str(error)) from None
 
 
-def _go_kind(value: Any) -> str:
+def _gvk_of(value: Any, wanted: GVK) -> GVK:
+    """The kind that a value says it is of. Raises _Unreadable."""
     if value is None:
-        return "null"
-    return {bool: "bool", str: "string", list: "array"}.get(type(value), "number")
+        return wanted
+    fault = "couldn't get version/kind; json parse error: json: cannot unmarshal"
+    if not isinstance(value, dict):
+        raise _Unreadable(f"{fault} {go_kind(value)} into Go value of type {_HEAD_STRUCT}")
+    head = []
+    for name in ("apiVersion", "kind"):
+        found = value.get(name)
+        if found is None and name not in value:
+            # What looks for these two only does not mind their case.
+            found = next((v for k, v in value.items() if len(k) == len(name) and k.lower() == name.lower()), None)
+        if found is not None and not isinstance(found, str):
+            raise _Unreadable(f"{fault} {go_kind(found)} into Go struct field .{name} of type string")
+        head.append(found or "")
+    return _with_defaults(head[0], head[1], wanted)
 
 
-def _unreadable(gvk: GVK, why: str) -> StatusError:
-    return errors.bad_request(f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: {why}')
+def _with_defaults(api_version: str, kind: str, wanted: GVK) -> GVK:
+    if api_version == wanted.api_version:
+        return GVK(wanted.group, wanted.version, kind or wanted.kind)
+    group, _, version = api_version.rpartition("/")
+    if "/" in group:
+        raise _Unreadable(f"unexpected GroupVersion string: {api_version}")
+    if not version and (not group or group == wanted.group):
+        group, version = wanted.group, wanted.version
+    return GVK(group, version, kind or wanted.kind)
 
 
-def _other(gvk: GVK, api_version: str, kind: str) -> StatusError:
-    group, version = scheme.split_api_version(api_version)
-    if type_of(GVK(group, version, kind)) is None:
-        why = f'no kind "{kind}" is registered for version "{api_version}" in scheme'
-        return errors.bad_request(f'{kind} in version "{version}" cannot be handled as a {gvk.kind}: {why}')
-    if api_version != gvk.api_version and kind == gvk.kind:
-        why = f"the API version in the data ({api_version}) does not match the expected API version ({gvk.api_version})"
-        return errors.bad_request(why)
-    why = f"converting ({kind}) to ({gvk.kind}): unknown conversion"
-    return errors.bad_request(f'{kind} in version "{version}" cannot be handled as a {gvk.kind}: {why}')
+def _undecodable(wanted: GVK, actual: GVK, why: str) -> StatusError:
+    return errors.bad_request(
+        f'{actual.kind} in version "{actual.version}" cannot be handled as a {wanted.kind}: {why}'
+    )
+
+
+def _of_another_kind(wanted: GVK, actual: GVK, body: Body | None) -> StatusError:
+    """Upstream reads it first as what it says it is, then finds that it is not what the address takes."""
+    type_ = type_of(actual)
+    if type_ is None:
+        why = f'no kind "{actual.kind}" is registered for version "{actual.api_version}" {_SCHEME}'
+        return _undecodable(wanted, actual, why)
+    if body is not None:
+        try:
+            decode(type_, body.value, raw=body.raw)
+        except DecodeError as error:
+            return _undecodable(wanted, actual, str(error))
+    shared = {(wanted.group, wanted.kind), (actual.group, actual.kind)} <= _SHARED
+    if shared or (actual.kind == wanted.kind and actual.group == wanted.group):
+        return errors.bad_request(
+            f"the API version in the data ({actual.api_version}) does not match the expected API version "
+            f"({wanted.api_version})"
+        )
+    from_, into = type_.name.rpartition("/")[2], f"{wanted.group.partition('.')[0] or 'core'}.{wanted.kind}"
+    return _undecodable(wanted, actual, f"converting ({from_}) to ({into}): unknown conversion")
 
 
 def check_size(scope: Scope) -> None:
@@ -131,23 +213,26 @@ def check_size(scope: Scope) -> None:
 
 
 def delete_options(scope: Scope) -> DeleteOptions:
-    """From the body where there is one, else from the query."""
+    """From the body where there is one, else from the query. Every group knows the options by its own name."""
     request = scope.request
     if request.object is None and not request.body:
         return delete_options_of_query(request.query)
-    gvk = scheme.GVK("", "v1", "DeleteOptions")
-    sent = request.object
-    if isinstance(sent, dict) and sent.get("apiVersion") not in (None, "", "v1"):
-        request.object = {**sent, "apiVersion": "v1"}  # every group knows the options by its own name
-    return delete_options_of_object(read(scope, gvk, type_of(gvk), "Ignore"))
+    try:
+        body = _body(scope, False)
+        if body.value is not None and not isinstance(body.value, dict):
+            _gvk_of(body.value, GVK("", "v1", "DeleteOptions"))
+        kind = (body.value or {}).get("kind") or "DeleteOptions"
+        if kind != "DeleteOptions":
+            raise errors.bad_request("decoded object cannot be converted to DeleteOptions")
+        found, _ = decode(type_named("#meta/v1.DeleteOptions"), body.value or {}, raw=body.raw)
+    except (_Unreadable, DecodeError) as error:
+        raise errors.bad_request(str(error)) from None
+    return delete_options_of_object(found)
 
 
 def summary(body: bytes, most: int = 30) -> str:
     """What of a body error messages show."""
     if not body:
         return "<empty>"
-    if body[:1] == b"{":
-        text_ = body[:most].decode("utf-8", "replace")
-    else:
-        text_ = body[:most].hex()
-    return text_ + " ..." if len(body) > most else text_
+    shown = body[:most].decode("utf-8", "replace") if body[:1] == b"{" else body[:most].hex()
+    return shown + " ..." if len(body) > most else shown

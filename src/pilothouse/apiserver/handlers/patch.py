@@ -74,7 +74,7 @@ def _parsed(scope: Scope, media_type: str) -> Any:
         return text.from_json(scope.request.body)
     except text.Malformed as error:
         if media_type == negotiation.APPLY_PATCH:
-            raise errors.bad_request(f"error decoding YAML: {error}") from None
+            raise errors.bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from None
         if media_type == negotiation.MERGE_PATCH:
             raise errors.bad_request(f"error decoding patch: {error}") from None
         raise errors.bad_request(str(error)) from None
