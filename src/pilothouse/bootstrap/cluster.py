@@ -10,10 +10,8 @@ import asyncio
 import errno
 import logging
 import socket
-import sqlite3
 import ssl
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,7 +67,9 @@ class Options:
 class Parts:
     """Everything above the API server, over in-process clients: what a test needs without TLS and directories."""
 
-    def __init__(self, server: APIServer, clock: Clock, options: dict[str, Any] | None = None, kubelet_port: int = 0) -> None:
+    def __init__(
+        self, server: APIServer, clock: Clock, options: dict[str, Any] | None = None, kubelet_port: int = 0
+    ) -> None:
         from pilothouse.client import Informers
         from pilothouse.controllers.base import Context
         from pilothouse.controllers.manager import ControllerManager
@@ -82,7 +82,9 @@ class Parts:
         def client_of(name: str) -> Client:
             return self.client(controller_user(name), f"kube-controller-manager/{name}")
 
-        context = Context(self.client(MANAGER, "kube-controller-manager"), self.informers, clock, options or {}, client_of)
+        context = Context(
+            self.client(MANAGER, "kube-controller-manager"), self.informers, clock, options or {}, client_of
+        )
         self.manager = ControllerManager(context)
         self.scheduler = Scheduler(self.client(SCHEDULER, "kube-scheduler"), self.informers, clock)
         self.nodes: NodeSimulator = NodeSimulator(
@@ -196,12 +198,16 @@ class Cluster:
             try:
                 return socket.create_server((HOST, port))
             except PermissionError:
-                raise ClusterError(f"no permission to listen on port {port}; choose one above 1023 with --port") from None
+                raise ClusterError(
+                    f"no permission to listen on port {port}; choose one above 1023 with --port"
+                ) from None
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise ClusterError(f"cannot listen on {HOST}:{port}: {error.strerror}") from None
         if wanted is not None:
-            raise ClusterError(f"port {wanted} of {HOST} is in use; stop what listens there or choose another with --port")
+            raise ClusterError(
+                f"port {wanted} of {HOST} is in use; stop what listens there or choose another with --port"
+            )
         last = FIRST_PORT + _PORTS_TRIED - 1
         raise ClusterError(f"all ports from {FIRST_PORT} to {last} are in use; choose another with --port")
 
@@ -211,7 +217,7 @@ class Cluster:
 
         try:
             store = await open_store(self.directory.store, self.clock)
-        except (StoreError, OSError, sqlite3.Error) as error:
+        except (StoreError, OSError) as error:
             raise ClusterError(str(error)) from None
         self._undo.append(store.close)
         return store
@@ -278,8 +284,6 @@ class Cluster:
                 await undo()
             except Exception:
                 log.exception("stopping")
-        with suppress(FileNotFoundError):
-            self.directory.untell()
 
 
 def is_ready(node: dict[str, Any]) -> bool:

@@ -1,12 +1,12 @@
 """One cluster's directory: where everything of it lives on disk, who has it open, and what is remembered between runs.
 
-    cluster.json   name, port: chosen at the first start and kept
-    run.json       process id and port, while it runs
-    lock           held (flock) by the process that runs it
-    kubeconfig     the administrator's way in
-    pki/           the cluster's own certificate authority and keys
-    store/         the state
-    pilothouse.log what a detached cluster had to say
+cluster.json   name, port: chosen at the first start and kept
+run.json       process id and port, while it runs
+lock           held (flock) by the process that runs it
+kubeconfig     the administrator's way in
+pki/           the cluster's own certificate authority and keys
+store/         the state
+pilothouse.log what a detached cluster had to say
 """
 
 from __future__ import annotations

@@ -63,7 +63,9 @@ def ensure(path: Path, clock: Clock, addresses: Sequence[str]) -> Pki:
         try:
             files[name] = (path / name).read_bytes()
         except OSError as error:
-            raise ClusterError(f"cannot read {path / name}: {error.strerror}; restore it or delete the cluster") from None
+            raise ClusterError(
+                f"cannot read {path / name}: {error.strerror}; restore it or delete the cluster"
+            ) from None
         if not files[name].startswith(b"-----BEGIN "):
             raise ClusterError(f"{path / name} is damaged: it is no PEM; restore it or delete the cluster")
     return Pki(path, files)
