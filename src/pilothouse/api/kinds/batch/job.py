@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pilothouse.api import names
 from pilothouse.api.kinds.batch.job_spec import default_spec, drop_disabled, spec_warnings
 from pilothouse.api.kinds.batch.job_status import validate_status
 from pilothouse.api.kinds.batch.job_validation import validate, validate_update
@@ -42,9 +43,7 @@ def _default(obj: Obj) -> None:
         podReplacementPolicy="TerminatingOrFailed" if spec.get("podFailurePolicy") is None else "Failed",
         manualSelector=False,
     )
-    labels = meta(spec["template"]).get("labels")
-    if labels and not meta(obj).get("labels"):
-        obj.setdefault("metadata", {})["labels"] = dict(labels)
+    _label(obj)
 
 
 def _prepare_create(obj: Obj) -> None:
@@ -53,6 +52,21 @@ def _prepare_create(obj: Obj) -> None:
         _generate_selector(spec, meta(obj))
     drop_disabled(spec, None)
     workloads.prepare_create(obj)
+    _label(obj)
+
+
+def _label(obj: Obj) -> None:
+    """A Job without labels has those of its pods: upstream defaults it when it is read from the store, generated ones too.
+    Invalid ones are refused where they stand."""
+    labels = meta(obj["spec"].get("template") or {}).get("labels")
+    if labels and not meta(obj).get("labels") and not any(names.label_value(v or "") for v in labels.values()):
+        obj.setdefault("metadata", {})["labels"] = dict(labels)
+
+
+def _prepare_status(new: Obj, old: Obj) -> None:
+    workloads.prepare_status(new, old)
+    workloads.spec_of(new)
+    _label(new)
 
 
 def _generate_selector(spec: Obj, metadata: Obj) -> None:
@@ -73,6 +87,7 @@ def _generate_selector(spec: Obj, metadata: Obj) -> None:
 def _prepare_update(new: Obj, old: Obj) -> None:
     drop_disabled(workloads.spec_of(new), old.get("spec") or {})
     workloads.prepare_update(new, old)
+    _label(new)
 
 
 def _warnings(new: Obj, old: Obj | None) -> list[str]:
@@ -132,7 +147,7 @@ KIND = Kind(
     default=_default,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
-    prepare_status=workloads.prepare_status,
+    prepare_status=_prepare_status,
     validate=validate,
     validate_update=validate_update,
     validate_status=validate_status,
