@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from pilothouse.api import field, names
+from pilothouse.api import names
+from pilothouse.api.field import invalid
 from pilothouse.api.objects import Obj
 
 _OPERATORS: Final = {
@@ -71,6 +72,13 @@ class Selector:
 
     requirements: tuple[Requirement, ...] = ()
     nothing: bool = False
+    _exact: tuple[tuple[str, str], ...] = field(init=False, repr=False, compare=False)  # the common case, taken apart
+    _others: tuple[Requirement, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        exact = [r for r in self.requirements if r.operator in ("=", "==", "in") and len(r.values) == 1]
+        object.__setattr__(self, "_exact", tuple((r.key, *r.values) for r in exact))
+        object.__setattr__(self, "_others", tuple(r for r in self.requirements if r not in exact))
 
     @property
     def empty(self) -> bool:
@@ -78,7 +86,10 @@ class Selector:
         return not self.nothing and not self.requirements
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        return not self.nothing and all(r.matches(labels) for r in self.requirements)
+        for key, value in self._exact:
+            if labels.get(key) != value:
+                return False
+        return not self.nothing and all(r.matches(labels) for r in self._others)
 
     def __str__(self) -> str:
         return ",".join(str(r) for r in self.requirements)
@@ -159,7 +170,7 @@ class _Parser:
         key = literal
         wrong = names.qualified_name(key)
         if wrong:
-            raise SelectorError(str(field.invalid("<nil>", key, "; ".join(wrong))))
+            raise SelectorError(str(invalid("<nil>", key, "; ".join(wrong))))
         if operator:
             return Requirement(key, "!")
         if self._look()[0] in ("end", ","):
@@ -221,14 +232,14 @@ def _checked(key: str, operator: str, values: set[str]) -> Requirement:
     wrong = []
     if operator in ("gt", "lt"):
         wrong += [
-            field.invalid(f"values[{i}]", v, "for 'Gt', 'Lt' operators, the value must be an integer")
+            invalid(f"values[{i}]", v, "for 'Gt', 'Lt' operators, the value must be an integer")
             for i, v in enumerate(sorted(values))
             if not _INTEGER.fullmatch(v)
         ]
     for i, value in enumerate(sorted(values)):
         details = names.label_value(value)
         if details:
-            wrong.append(field.invalid(f"values[{i}][{key}]", value, "; ".join(details)))
+            wrong.append(invalid(f"values[{i}][{key}]", value, "; ".join(details)))
     if len(wrong) == 1:
         raise SelectorError(str(wrong[0]))
     if wrong:
@@ -300,7 +311,9 @@ def parse_fields(text: str) -> FieldSelector:
         if at < 0:
             raise SelectorError(f"invalid selector: '{text}'; can't understand '{part}'")
         operator = next(o for o in ("!=", "==", "=") if part.startswith(o, at))
-        terms.append(FieldTerm(part[:at], _unescape(part[at + len(operator) :]), operator != "!="))
+        term = FieldTerm(part[:at], _unescape(part[at + len(operator) :]), operator != "!=")
+        if term.name or term.value:
+            terms.append(term)
     return FieldSelector(tuple(terms))
 
 
@@ -328,7 +341,7 @@ def _unescape(text: str) -> str:
         elif c == "\\":
             escaped = True
         elif c in ",=":
-            raise SelectorError(f"invalid field selector: unescaped character in value: {c}")
+            raise SelectorError(f"invalid field selector: unescaped character in value: {ord(c)}")
         else:
             out.append(c)
     if escaped:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from pilothouse.api import selectors
 from pilothouse.api.objects import Obj
 from pilothouse.controllers.base import Context, Controller
-from pilothouse.controllers.selection import selector_of
 
 _FIELDS: Final = ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs")
 
@@ -34,7 +34,7 @@ class ClusterRoleAggregationController(Controller):
             return
         rules: list[Obj] = []
         for selector in role["aggregationRule"].get("clusterRoleSelectors") or ():
-            found = self.roles.lister.list(selector=selector_of(selector))
+            found = self.roles.lister.list(selector=selectors.of_object(selector))
             for other in sorted(found, key=lambda r: r["metadata"]["name"]):
                 if other["metadata"]["name"] != key:
                     for rule in (_plain(r) for r in other.get("rules") or ()):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pilothouse.api import selectors
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, controller_of, copy, get, key_of
 from pilothouse.api.scheme import split_api_version
@@ -14,7 +15,6 @@ from pilothouse.client.discovery import discover
 from pilothouse.controllers import pods as p
 from pilothouse.controllers.base import Context, Controller
 from pilothouse.controllers.intorpercent import scaled
-from pilothouse.controllers.selection import LabelSelector, selector_of
 
 _DELETION_S: Final = 120.0
 """How long an eviction that was allowed counts as a disruption before the pod is seen to be deleted."""
@@ -267,9 +267,9 @@ class DisruptionController(Controller):
         await self._pods_api.update({**pod, "status": status}, "status")
 
 
-def _selector(budget: Obj) -> LabelSelector | None:
+def _selector(budget: Obj) -> selectors.Selector | None:
     selector = get(budget, "spec", "selector")
-    return selector_of(selector) if selector is not None else None
+    return selectors.of_object(selector) if selector is not None else None
 
 
 def _shown(budget: Obj) -> str:

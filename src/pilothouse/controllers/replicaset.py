@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from pilothouse.api import selectors
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, controller_of, key_of
 from pilothouse.controllers import pods as p
@@ -15,7 +16,6 @@ from pilothouse.controllers.base import Context, Controller
 from pilothouse.controllers.batches import all_of, slow_start
 from pilothouse.controllers.expectations import Expectations
 from pilothouse.controllers.ownership import Claimer
-from pilothouse.controllers.selection import LabelSelector, selector_of
 
 BURST: Final = 500  # pods made or deleted in one go
 
@@ -41,8 +41,8 @@ class ReplicaSetController(Controller):
         self.sets.add_handler(self.enqueue, lambda _, new: self.enqueue(new), self._set_deleted)
         self.pods.add_handler(self._pod_added, self._pod_updated, self._pod_deleted)
 
-    def selector(self, owner: Obj) -> LabelSelector:
-        return selector_of(owner["spec"].get("selector"))
+    def selector(self, owner: Obj) -> selectors.Selector:
+        return selectors.of_object(owner["spec"].get("selector"))
 
     def _set_deleted(self, owner: Obj) -> None:
         self.expectations.forget(key_of(owner))
@@ -240,6 +240,6 @@ class ReplicationControllerController(ReplicaSetController):
     kind = "ReplicationController"
     counts_terminating = False
 
-    def selector(self, owner: Obj) -> LabelSelector:
+    def selector(self, owner: Obj) -> selectors.Selector:
         labels = owner["spec"].get("selector")
-        return selector_of({"matchLabels": labels} if labels else None)
+        return selectors.of_object({"matchLabels": labels} if labels else None)

@@ -66,7 +66,8 @@ def zero(type_: Type) -> Any:
 
 
 _ZEROS: Final[dict[str, Any]] = {
-    "string": "", "bool": False, "int32": 0, "int64": 0, "float64": 0, "quantity": "0", "intOrString": 0, "duration": "0s",
+    "string": "", "bool": False, "int32": 0, "int64": 0, "float64": 0, "quantity": "0", "intOrString": 0,
+    "duration": "0s", "bytes": "",
 }  # fmt: skip
 
 
@@ -191,7 +192,7 @@ def _maker(field: Field) -> Callable[[], Any]:
     type_ = field.type
     if field.pointer:
         return lambda: None
-    return lambda: zero(type_)
+    return lambda: None if _is_go_slice(type_) else zero(type_)
 
 
 def _list(type_: Type) -> Decode:

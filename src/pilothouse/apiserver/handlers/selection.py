@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from pilothouse.api import errors, selectors
+from pilothouse.api.field import quote
+from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj
+from pilothouse.api.scheme import GVK
 from pilothouse.api.selectors import FieldSelector, Selector, SelectorError
 from pilothouse.apiserver.handlers.options import ListOptions
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.watchcache import Predicate
 
-_OF_ALL = frozenset({"metadata.name", "metadata.namespace"})
+_OF_ALL: Final = frozenset({"metadata.name", "metadata.namespace"})
+_OWN_FIELDS: Final = frozenset({"PodCertificateRequest", "ResourceSlice"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,35 @@ def select(scope: Scope, options: ListOptions) -> Selection:
         except SelectorError as error:
             raise errors.bad_request(str(error)) from None
         for term in fields.terms:
-            if term.name not in _OF_ALL and term.name not in stored.kind.field_names:
-                raise errors.bad_request(f"field label not supported: {term.name}")
+            if not _selectable(scope, term.name):
+                raise errors.bad_request(_unknown_field(scope, term.name))
     name = scope.info.name if scope.info.path_name else ""
     wanted = name or (fields.exact("metadata.name") if fields else None) or ""
     key = stored.key(namespace, wanted) if wanted and (namespace or not stored.namespaced) else ""
     return Selection(namespace, key, _predicate(scope, labels, fields))
+
+
+def _selectable(scope: Scope, name: str) -> bool:
+    stored = scope.served.stored
+    if name == "metadata.namespace" and not stored.namespaced and _has_own_fields(stored.kind, stored.gvk):
+        return False
+    return name in _OF_ALL or name in stored.kind.field_names
+
+
+def _has_own_fields(kind: Kind, gvk: GVK) -> bool:
+    """Whether upstream has a conversion of field labels for the kind, which words its refusal in its own way."""
+    return bool(kind.field_names) or gvk.kind in _OWN_FIELDS
+
+
+def _unknown_field(scope: Scope, name: str) -> str:
+    stored = scope.served.stored
+    if not stored.custom and not _has_own_fields(stored.kind, stored.gvk):
+        return f"{quote(name)} is not a known field selector: only {', '.join(map(quote, sorted(_OF_ALL)))}"
+    if stored.gvk.kind == "Job":
+        return f"field label {quote(name)} not supported for Job"
+    if stored.gvk.kind == "ResourceSlice":
+        return f"field label not supported for {scope.served.gvr.api_version}, Kind=ResourceSlice: {name}"
+    return f"field label not supported: {name}"
 
 
 def _predicate(scope: Scope, labels: Selector | None, fields: FieldSelector | None) -> Predicate | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from pilothouse.api import selectors
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, controller_of, copy, key_of
 from pilothouse.client import QueueClosed, WorkQueue
@@ -25,7 +26,6 @@ from pilothouse.controllers.history import (
     template_patch,
 )
 from pilothouse.controllers.ownership import Claimer
-from pilothouse.controllers.selection import selector_of
 from pilothouse.controllers.templatehash import template_hash
 
 _BURST: Final = 250
@@ -90,7 +90,7 @@ class DaemonSetController(Controller):
         if not labels:
             return
         for daemon in self.daemons.lister.list(obj["metadata"]["namespace"]):
-            selector = selector_of(daemon["spec"].get("selector"))
+            selector = selectors.of_object(daemon["spec"].get("selector"))
             if not selector.empty and selector.matches(labels):
                 self.enqueue(daemon)
 
@@ -163,7 +163,7 @@ class DaemonSetController(Controller):
         if daemon is None:
             self.expectations.forget(key)
             return
-        selector = selector_of(daemon["spec"].get("selector"))
+        selector = selectors.of_object(daemon["spec"].get("selector"))
         if selector.empty:
             message = "This daemon set is selecting all pods. A non-empty selector is required."
             self.recorder.event(daemon, "Warning", "SelectingAll", message)
@@ -191,7 +191,7 @@ class DaemonSetController(Controller):
 
     async def _by_node(self, daemon: Obj, *, ended: bool = False) -> dict[str, list[Obj]]:
         """The daemon's pods by node; `ended`: those too that have ended and are being deleted."""
-        selector = selector_of(daemon["spec"].get("selector"))
+        selector = selectors.of_object(daemon["spec"].get("selector"))
         found: dict[str, list[Obj]] = {}
         for pod in await self._pod_claimer.claim(daemon, selector, p.candidates(self.pods, daemon)):
             name = n.target_node(pod)
@@ -327,7 +327,7 @@ class DaemonSetController(Controller):
 
     async def _history(self, daemon: Obj) -> tuple[str, list[Obj]]:
         """(hash of the present revision, older revisions); makes the present one if there is none."""
-        selector = selector_of(daemon["spec"].get("selector"))
+        selector = selectors.of_object(daemon["spec"].get("selector"))
         found = await self._history_claimer.claim(daemon, selector, p.candidates(self.history, daemon))
         wanted = {"data": template_patch(daemon)}
         current = sorted((r for r in found if same(r, wanted)), key=by_revision)

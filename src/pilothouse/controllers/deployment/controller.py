@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pilothouse.api import selectors
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, controller_of, copy, get
 from pilothouse.controllers import pods as p
@@ -11,7 +12,6 @@ from pilothouse.controllers.base import Context, Controller
 from pilothouse.controllers.deployment import revisions
 from pilothouse.controllers.deployment.rollout import Rollout
 from pilothouse.controllers.ownership import Claimer
-from pilothouse.controllers.selection import selector_of
 
 _TRIES_MAX: Final = 15
 
@@ -50,7 +50,7 @@ class DeploymentController(Controller):
         if not labels:
             return
         for deployment in self.deployments.lister.list(replica_set["metadata"]["namespace"]):
-            selector = selector_of(deployment["spec"].get("selector"))
+            selector = selectors.of_object(deployment["spec"].get("selector"))
             if not selector.empty and selector.matches(labels):
                 self.enqueue(deployment)
 
@@ -89,7 +89,7 @@ class DeploymentController(Controller):
         if found is None:
             return
         deployment = copy(found)
-        selector = selector_of(deployment["spec"].get("selector"))
+        selector = selectors.of_object(deployment["spec"].get("selector"))
         if selector.empty:
             message = "This deployment is selecting all pods. A non-empty selector is required."
             self.recorder.event(deployment, "Warning", "SelectingAll", message)

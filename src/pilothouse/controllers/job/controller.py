@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pilothouse.api import selectors
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, controller_of, copy, key_of
 from pilothouse.client import QueueClosed, RateLimiter, WorkQueue
@@ -13,7 +14,6 @@ from pilothouse.controllers.expectations import Expectations
 from pilothouse.controllers.job.census import FINALIZER, has_finalizer, is_finished
 from pilothouse.controllers.job.sync import JobSync, Memory, remove_finalizer
 from pilothouse.controllers.ownership import Claimer
-from pilothouse.controllers.selection import selector_of
 
 _OWN_NAME: Final = "kubernetes.io/job-controller"
 _BATCH_S: Final = 1.0  # changes of pods are gathered for so long
@@ -83,7 +83,7 @@ class JobController(Controller):
             self._orphans.add(key_of(pod))
         labels = pod["metadata"].get("labels") or {}
         for job in self.jobs.lister.list(pod["metadata"]["namespace"]):
-            selector = selector_of(job["spec"].get("selector"))
+            selector = selectors.of_object(job["spec"].get("selector"))
             if not selector.empty and selector.matches(labels):
                 self._soon(job)
 
@@ -169,7 +169,7 @@ class JobController(Controller):
             message = "Skipped Job sync because completion mode is unknown"
             self.recorder.event(job, "Warning", "UnknownCompletionMode", message)
             return
-        selector = selector_of(job["spec"].get("selector"))
+        selector = selectors.of_object(job["spec"].get("selector"))
         pods = await self._claimer.claim(job, selector, p.candidates(self.pods, job), finalizers=(FINALIZER,))
         sync = JobSync(
             job, pods, api=self._api, control=self._control, recorder=self.recorder, clock=self.clock,

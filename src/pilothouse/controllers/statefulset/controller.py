@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pilothouse.api import selectors
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, controller_of, copy, get
 from pilothouse.controllers import history as h
@@ -9,7 +10,6 @@ from pilothouse.controllers import pods as p
 from pilothouse.controllers import status as st
 from pilothouse.controllers.base import Context, Controller
 from pilothouse.controllers.ownership import Claimer
-from pilothouse.controllers.selection import selector_of
 from pilothouse.controllers.statefulset import identity as i
 from pilothouse.controllers.statefulset.claims import Claims
 from pilothouse.controllers.statefulset.sync import SetSync
@@ -48,7 +48,7 @@ class StatefulSetController(Controller):
         if not labels:
             return
         for owner in self.sets.lister.list(pod["metadata"]["namespace"]):
-            selector = selector_of(owner["spec"].get("selector"))
+            selector = selectors.of_object(owner["spec"].get("selector"))
             if not selector.empty and selector.matches(labels):
                 self.enqueue(owner)
 
@@ -78,7 +78,7 @@ class StatefulSetController(Controller):
         if found is None:
             return
         owner = copy(found)
-        selector = selector_of(owner["spec"].get("selector"))
+        selector = selectors.of_object(owner["spec"].get("selector"))
         revisions = await self._history_claimer.claim(owner, selector, p.candidates(self.history, owner))
         pods = await self._pod_claimer.claim(
             owner, selector, p.candidates(self.pods, owner), fits=lambda pod: i.is_member(owner, pod)

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final
 
+from pilothouse.api import selectors
 from pilothouse.api.objects import Obj, get
 from pilothouse.api.quantity import Quantity
-from pilothouse.controllers.selection import selector_of
 
 BETA_CLASS: Final = "volume.beta.kubernetes.io/storage-class"
 
@@ -60,7 +60,7 @@ def best(claim: Obj, volumes: Iterable[Obj], *, delayed: bool) -> Obj | None:
     """The volume that is reserved for the claim, or else the smallest that is free and fits. A claim whose binding is
     `delayed` until its pod has a node gets only what is reserved for it."""
     wanted = storage(get(claim, "spec", "resources", "requests"))
-    selector = selector_of(claim["spec"]["selector"]) if claim["spec"].get("selector") is not None else None
+    selector = selectors.of_object(claim["spec"]["selector"]) if claim["spec"].get("selector") is not None else None
     smallest: tuple[Decimal, int, Obj] | None = None
     for volume in volumes:
         spec, metadata = volume["spec"], volume["metadata"]
