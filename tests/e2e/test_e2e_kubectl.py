@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Kubectl
+from e2e_tools import Kubectl
 
 K = Callable[..., str]
 

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import Cluster, environment, free_port, pilothouse, start
+from e2e_tools import Cluster, environment, free_port, pilothouse, start
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conftest import Kubectl
+from e2e_tools import Kubectl
 
 K = Callable[..., str]
 

@@ -55,7 +55,7 @@ def _common(meta: Obj) -> ErrorList:
     if (meta.get("generation") or 0) < 0:
         found.append(field.invalid("metadata.generation", meta["generation"], "must be greater than or equal to 0"))
     found += labels(meta.get("labels") or {}, "metadata.labels")
-    found += annotations(meta.get("annotations") or {}, "metadata.annotations")
+    found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
     found += owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
     return found + finalizers(meta.get("finalizers") or [], "metadata.finalizers")
 
@@ -68,7 +68,7 @@ def labels(given: dict[str, str], path: str) -> ErrorList:
     return found
 
 
-def annotations(given: dict[str, str], path: str) -> ErrorList:
+def check_annotations(given: dict[str, str], path: str) -> ErrorList:
     found: ErrorList = []
     size = 0
     for key, value in given.items():
@@ -130,5 +130,5 @@ def validate_update(new: Obj, old: Obj) -> ErrorList:
         if new.get(name) != old.get(name):
             found.append(field.invalid(f"metadata.{name}", new.get(name), "field is immutable"))
     found += labels(new.get("labels") or {}, "metadata.labels")
-    found += annotations(new.get("annotations") or {}, "metadata.annotations")
+    found += check_annotations(new.get("annotations") or {}, "metadata.annotations")
     return found + owners(new.get("ownerReferences") or [], "metadata.ownerReferences")

@@ -103,11 +103,11 @@ def _webhook(hook: Obj, path: str, leave: _Leave, mutating: bool) -> ErrorList:
 
 def _client(client: Obj, path: str) -> ErrorList:
     url, service = client.get("url"), client.get("service")
-    if (url is None) == (service is None):
-        return [field.required(path, "exactly one of url or service is required")]
-    if url is not None:
+    if url is not None and service is None:
         return webhook_url(url, f"{path}.url")
-    return webhook_service(service, f"{path}.service")
+    if service is not None and url is None:
+        return webhook_service(service, f"{path}.service")
+    return [field.required(path, "exactly one of url or service is required")]
 
 
 def _versions(versions: list[str], path: str, leave: _Leave) -> ErrorList:

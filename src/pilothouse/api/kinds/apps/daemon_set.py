@@ -33,6 +33,8 @@ _integer = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
 
 
 def _default(obj: Obj) -> None:
+    if TEMPLATE_GENERATION not in (meta(obj).get("annotations") or {}):
+        _write_template_generation(obj, 0)  # upstream writes it whenever it converts one
     spec = workloads.spec_of(obj)
     workloads.absent(spec, updateStrategy={}, revisionHistoryLimit=10)
     strategy = spec["updateStrategy"]

@@ -169,6 +169,10 @@ def _warnings(new: Obj, old: Obj | None) -> list[str]:
     return out
 
 
+def _name(name: str, is_prefix: bool) -> list[str]:
+    return forms.maybe_prefix(names.dns1123_label, name) if is_prefix else names.dns1123_label(name)
+
+
 def _row(obj: Obj, now_s: float) -> list[Any]:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     return [
@@ -187,7 +191,7 @@ KIND = Kind(
     validate=_validate,
     validate_update=_validate_update,
     validate_status=_validate_status,
-    name=lambda name, _prefix: names.dns1123_label(name),
+    name=_name,
     warnings=_warnings,
     row=_row,
 )

@@ -67,7 +67,7 @@ def _compile(expression: str, declarations: Declarations) -> tuple[str, str]:
 
 
 def _type_name(kind: CelType) -> str:
-    return kind.name().lower().replace("<", "(").replace(">", ")")
+    return str(kind.name()).lower().replace("<", "(").replace(">", ")")
 
 
 def _as_upstream(text: str, expression: str) -> str:

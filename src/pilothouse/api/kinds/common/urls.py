@@ -40,10 +40,8 @@ def _parsed(text: str) -> tuple[str, SplitResult | None]:
         return "missing protocol scheme", None
     before = text.partition("?")[0].partition("#")[0]
     scheme, colon, _ = before.partition(":")
-    if colon and "/" not in scheme:
-        if not scheme[:1].isalpha() or not all(c.isalnum() or c in "+-." for c in scheme):
-            if "/" not in before.partition(":")[0]:
-                return "first path segment in URL cannot contain colon", None
+    if colon and "/" not in scheme and not (scheme[:1].isalpha() and all(c.isalnum() or c in "+-." for c in scheme)):
+        return "first path segment in URL cannot contain colon", None
     wrong = _bad_escape(before)
     if wrong:
         return f"invalid URL escape {quote(wrong)}", None

@@ -28,9 +28,9 @@ _RENAMED: Final = {
     "reportingComponent": "reportingController",
 }
 _FROM_NEW: Final = {new: core for core, new in _RENAMED.items()}
-_ALWAYS_CORE: Final = {"involvedObject": {}, "source": {}, "firstTimestamp": None, "lastTimestamp": None,
+_ALWAYS_CORE: Final[dict[str, Any]] = {"involvedObject": {}, "source": {}, "firstTimestamp": None, "lastTimestamp": None,
                        "eventTime": None, "reportingComponent": "", "reportingInstance": ""}  # fmt: skip
-_ALWAYS_NEW: Final = {"regarding": {}, "deprecatedSource": {}, "deprecatedFirstTimestamp": None,
+_ALWAYS_NEW: Final[dict[str, Any]] = {"regarding": {}, "deprecatedSource": {}, "deprecatedFirstTimestamp": None,
                       "deprecatedLastTimestamp": None, "eventTime": None}  # fmt: skip
 
 

@@ -60,10 +60,10 @@ def _names(item: Obj, kind: str, path: str) -> ErrorList:
     found: ErrorList = []
     for part in _PARTS:
         values = item.get(part) or {}
-        if part == "maxLimitRequestRatio" and kind == "PersistentVolumeClaim":
-            if "storage" not in (item.get("min") or {}) and "storage" not in (item.get("max") or {}):
-                detail = "either minimum or maximum storage value is required, but neither was provided"
-                found.append(field.required(f"{path}.limits", detail))
+        bounded = "storage" in (item.get("min") or {}) or "storage" in (item.get("max") or {})
+        if part == "maxLimitRequestRatio" and kind == "PersistentVolumeClaim" and not bounded:
+            detail = "either minimum or maximum storage value is required, but neither was provided"
+            found.append(field.required(f"{path}.limits", detail))
         if kind == "Pod" and part in ("default", "defaultRequest"):
             if values:
                 found.append(field.forbidden(f"{path}.{part}", "may not be specified when `type` is 'Pod'"))

@@ -181,11 +181,10 @@ def _validate_update(new: Obj, old: Obj) -> ErrorList:
     found += _size_change(spec, before, old)
     found += immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
     was, attributes = before.get("volumeAttributesClassName"), spec.get("volumeAttributesClassName")
-    if was != attributes and get(old, "status", "currentVolumeAttributesClassName") is not None:
-        if not attributes:
-            what = "nil" if attributes is None else "empty string"
-            detail = f"update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil"
-            found.append(field.forbidden("spec.volumeAttributesClassName", detail))
+    if was != attributes and get(old, "status", "currentVolumeAttributesClassName") is not None and not attributes:
+        what = "nil" if attributes is None else "empty string"
+        detail = f"update to {what} is forbidden when status.currentVolumeAttributesClassName is not nil"
+        found.append(field.forbidden("spec.volumeAttributesClassName", detail))
     return declarative.merged(found, _RULES, new, old)
 
 

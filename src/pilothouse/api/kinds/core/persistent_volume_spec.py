@@ -49,10 +49,13 @@ def persistent_volume_spec(
         found += _affinity(affinity, f"{path}.nodeAffinity", inline, allow_invalid_values)
     found += sources(spec, name, path, node_affinity=affinity is not None and not inline)
     target = (spec.get("hostPath") or {}).get("path") or ""
-    if spec.get("hostPath") is not None and _clean(target) == "/":
-        if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
-            detail = "may not be 'recycle' for a hostPath mount of '/'"
-            found.append(field.forbidden(f"{path}.persistentVolumeReclaimPolicy", detail))
+    if (
+        spec.get("hostPath") is not None
+        and _clean(target) == "/"
+        and spec.get("persistentVolumeReclaimPolicy") == "Recycle"
+    ):
+        detail = "may not be 'recycle' for a hostPath mount of '/'"
+        found.append(field.forbidden(f"{path}.persistentVolumeReclaimPolicy", detail))
     return found + _classes(spec, path, inline, vac)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative
-from pilothouse.api.kinds.core.podspec import defaults, leniency, selected, workloads
+from pilothouse.api.kinds.core.podspec import defaults, forms, leniency, selected, workloads
 from pilothouse.api.kinds.core.podspec.counts import available, counts
 from pilothouse.api.kinds.core.podspec.rows import label_text, names_and_images
 from pilothouse.api.kinds.core.podspec.spec import template as template_rules
@@ -89,6 +89,11 @@ def _warnings(new: Obj, old: Obj | None) -> list[str]:
     return template_warnings((old.get("spec") or {}).get("template"), "spec.template")  # the old one: as upstream
 
 
+def _name(name: str, is_prefix: bool) -> list[str]:
+    details = forms.maybe_prefix(names.dns1123_subdomain, name) if is_prefix else names.dns1123_subdomain(name)
+    return declarative.in_bytes(details)
+
+
 def _row(obj: Obj, now_s: float) -> list[Any]:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     return [
@@ -114,7 +119,7 @@ KIND = Kind(
     validate=_validate,
     validate_update=_validate_update,
     validate_status=_validate_status,
-    name=lambda name, _prefix: declarative.in_bytes(names.dns1123_subdomain(name)),
+    name=_name,
     warnings=_warnings,
     row=_row,
     fields=_fields,

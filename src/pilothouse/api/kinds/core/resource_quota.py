@@ -148,7 +148,8 @@ def _warnings(new: Obj, old: Obj | None) -> list[str]:
 def _row(obj: Obj, now_s: float) -> list[Any]:
     status = obj.get("status") or {}
     used = status.get("used") or {}
-    requests, limits = [], []
+    requests: list[str] = []
+    limits: list[str] = []
     for name, quantity in sorted((status.get("hard") or {}).items()):
         column = limits if name.startswith("limits.") else requests
         column.append(f"{name}: {used.get(name, '0')}/{quantity}")

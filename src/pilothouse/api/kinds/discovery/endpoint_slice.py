@@ -73,7 +73,7 @@ def _drop_topology(new: Obj, old: Obj) -> None:
     told = {(e.get("deprecatedTopology") or {}).get(_HOSTNAME) for e in old.get("endpoints") or ()} - {None, ""}
     for endpoint in new.get("endpoints") or ():
         host = (endpoint.pop("deprecatedTopology", None) or {}).get(_HOSTNAME)
-        if endpoint.get("nodeName") is None and host in told and not names.dns1123_subdomain(host):
+        if endpoint.get("nodeName") is None and host and host in told and not names.dns1123_subdomain(host):
             endpoint["nodeName"] = host
 
 

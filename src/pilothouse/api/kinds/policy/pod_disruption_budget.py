@@ -27,9 +27,8 @@ def _strip(spec: Obj) -> None:
     expressions = selector.get("matchExpressions") or []
     if not selector.get("matchLabels") and len(expressions) == 1:
         one = expressions[0]
-        if one.get("key") == _V1BETA1_LABEL and one.get("operator") == "Exists":
-            if not one.get("values"):
-                return
+        if one.get("key") == _V1BETA1_LABEL and one.get("operator") == "Exists" and not one.get("values"):
+            return
     kept = [e for e in expressions if e.get("key") != _V1BETA1_LABEL]
     if len(kept) != len(expressions):
         selector["matchExpressions"] = kept
