@@ -106,13 +106,11 @@ def owners(given: list[Any], path: str) -> ErrorList:
 def finalizers(given: list[str], path: str) -> ErrorList:
     found: ErrorList = []
     for one in given:
-        wrong = names.qualified_name(one)
-        found += [field.invalid(path, one, why) for why in wrong]
-        if not wrong and "/" not in one and one not in _STANDARD_FINALIZERS:
-            found.append(field.invalid(path, one, _UNQUALIFIED))
+        found += [field.invalid(path, one, why) for why in names.qualified_name(one)]
     if "orphan" in given and "foregroundDeletion" in given:
         found.append(field.invalid(path, given, "finalizer orphan and foregroundDeletion cannot be both set"))
-    return found
+    bare = [(i, one) for i, one in enumerate(given) if "/" not in one and one not in _STANDARD_FINALIZERS]
+    return found + [field.invalid(f"{path}[{i}]", one, _UNQUALIFIED) for i, one in bare]
 
 
 def validate_update(new: Obj, old: Obj) -> ErrorList:
