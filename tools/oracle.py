@@ -1,0 +1,54 @@
+"""Asks our API server what upstream's was asked, and compares: `./dev oracle [--only Pod] [--show 5]`.
+
+Starts the API server on the embedded store alone, without controllers, in a directory of its own, and hands its address to the
+oracle's own program. Without --golden all recorded cases are asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from pilothouse.api.exchange import UserInfo
+from pilothouse.apiserver import http
+from pilothouse.apiserver.config import Config, TokenEntry
+from pilothouse.apiserver.server import APIServer
+from pilothouse.bootstrap import pki
+from pilothouse.clock import RealClock
+from pilothouse.store.embedded import open_store
+
+ORACLE = Path(__file__).resolve().parents[2] / "shared" / "oracle"
+TOKEN = "admintok"
+
+
+async def main(arguments: list[str]) -> int:
+    program = ORACLE / "oracle.py"
+    if not program.is_file():
+        sys.stderr.write(f"{program} is missing: the recorded answers are not part of this repository\n")
+        return 2
+    clock = RealClock()
+    with tempfile.TemporaryDirectory() as directory:
+        keys = pki.ensure(Path(directory) / "pki", clock, ("127.0.0.1",))
+        admin = UserInfo("admin", "admin", ("system:masters",))
+        config = Config(
+            tokens=(TokenEntry(TOKEN, admin),), client_ca=keys["ca.crt"], service_account_keys=(keys["sa.pub"],),
+            service_account_signing_key=keys["sa.key"],
+        )  # fmt: skip
+        store = await open_store(Path(directory) / "store", clock)
+        server = APIServer(store, clock, config)
+        await server.start()
+        front = await http.serve(server, ssl_context=keys.server_context())
+        golden = [] if "--golden" in arguments else ["--golden", str(ORACLE / "golden" / "v1.37.2.jsonl.xz")]
+        command = [str(program), "check", "--server", f"https://127.0.0.1:{front.port}", "--token", TOKEN, *golden]
+        process = await asyncio.create_subprocess_exec(sys.executable, *command, *arguments)
+        code = await process.wait()
+        await front.stop()
+        await server.stop()
+        await store.close()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1:])))
