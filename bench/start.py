@@ -64,9 +64,9 @@ def _wait(url: str, alive: list[subprocess.Popen[bytes]]) -> None:
     raise click.ClickException(f"{url} did not become ready")
 
 
-def _end(processes: list[subprocess.Popen[bytes]]) -> None:
-    for process in reversed(processes):
-        process.send_signal(signal.SIGTERM)
+def _end(processes: list[subprocess.Popen[bytes]], number: int = signal.SIGTERM) -> None:
+    for process in processes:
+        process.send_signal(number)
     for process in processes:
         process.wait(30)
 
@@ -121,7 +121,7 @@ def _upstreams(directory: Path, peers: Path, port: int) -> tuple[float, float]:
         time.sleep(_SETTLE_S)
         return seconds, _memory_mib([p.pid for p in processes])
     finally:
-        _end(processes)
+        _end(processes, signal.SIGKILL)  # kube-apiserver takes a minute to end in peace
 
 
 def run(rounds: int, peers: Path, output: str) -> None:
