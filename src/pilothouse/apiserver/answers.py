@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
+from pilothouse.api.codec import protowrite
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Request, Response
 from pilothouse.api.objects import Obj
@@ -15,7 +16,8 @@ from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.negotiation import JSON, PROTOBUF, YAML, Output
 from pilothouse.apiserver.registry.entries import Entry
 
-_SLICE = 1000  # entries encoded without a pause
+_SLICE: Final = 1000  # entries encoded without a pause
+_SLICE_PROTOBUF: Final = 50
 
 
 def of_entry(scope: Scope, entry: Entry, status: int = 200) -> Response:
@@ -26,6 +28,9 @@ def of_entry(scope: Scope, entry: Entry, status: int = 200) -> Response:
         return _local(scope, entry.of(scope.served), status)
     if output.media_type == JSON and not output.pretty:
         return _wire(scope, entry.json(scope.served) + b"\n", JSON, status)
+    if output.media_type == PROTOBUF:
+        body = protowrite.envelope(scope.served.gvk, entry.message(scope.served))
+        return _wire(scope, body, PROTOBUF, status)
     return of_object(scope, entry.of(scope.served), status)
 
 
@@ -53,6 +58,8 @@ async def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Response
         return _wire(scope, b"".join((start, items, b"]}\n")), JSON, 200)
     if served.stored.custom:
         return of_object(scope, {**head, "items": [e.of(served) for e in entries]})
+    if output.media_type == PROTOBUF:
+        return _wire(scope, await _protobuf_list(scope, entries, meta), PROTOBUF, 200)
     bare = ("kind", "apiVersion")
     shown = [{k: v for k, v in e.of(served).items() if k not in bare} for e in entries]
     return of_object(scope, {**head, "items": shown})
@@ -77,11 +84,13 @@ def _wire(scope: Scope, body: bytes, media_type: str, status: int) -> Response:
 def encode(obj: Obj, output: Output) -> tuple[bytes, str]:
     """The bytes of an object that says its kind, and their media type."""
     if output.media_type == PROTOBUF:
-        encoded = _protobuf(obj)
+        encoded = protowrite.encode(obj)
         if encoded is not None:
             return encoded, PROTOBUF
     elif output.media_type == YAML:
-        return _yaml(obj), YAML
+        from pilothouse.api.codec import yamltext
+
+        return yamltext.to_yaml(obj), YAML
     return to_json(obj, output.pretty), JSON
 
 
@@ -90,17 +99,14 @@ def to_json(obj: Any, pretty: bool = False) -> bytes:
     return orjson.dumps(obj, option=option)
 
 
-def _yaml(obj: Obj) -> bytes:
-    import yaml
-
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(obj, Dumper=dumper, default_flow_style=False, allow_unicode=True, width=1 << 20)
-    return text.encode()
-
-
-def _protobuf(obj: Obj) -> bytes | None:
-    """None where the kind has no protobuf."""
-    return None
+async def _protobuf_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> bytes:
+    served = scope.served
+    for i in range(0, len(entries) - _SLICE_PROTOBUF, _SLICE_PROTOBUF):
+        for entry in entries[i : i + _SLICE_PROTOBUF]:
+            entry.message(served)
+        await scope.core.clock.sleep(0)
+    gvk = served.gvk._replace(kind=served.resource.list_kind)
+    return protowrite.envelope(gvk, protowrite.list_message(meta, [e.message(served) for e in entries]))
 
 
 def error_response(error: StatusError, request: Request, local: bool) -> Response:

@@ -5,6 +5,7 @@ Source: upstream's endpoints/handlers/negotiation, and the two older refusals of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -124,10 +125,22 @@ def output(accept: str, supported: tuple[str, ...] = ALL, *, stream: bool = Fals
     return found
 
 
+_PARAMETER: Final = re.compile(
+    r'\s*;\s*[!#$%&\'*+.^_`|~0-9A-Za-z-]+\s*=\s*("(?:[^"\\]|\\.)*"|[!#$%&\'*+.^_`|~0-9A-Za-z-]+)'
+)
+
+
 @lru_cache(maxsize=256)
 def media_type_of(content_type: str) -> str:
-    """A Content-Type without its parameters, in lower case; empty for one that cannot be read."""
-    media_type = content_type.partition(";")[0].strip().lower()
+    """A Content-Type without its parameters, in lower case; empty for one that cannot be read (Go's mime.ParseMediaType)."""
+    media_type, _, _ = content_type.partition(";")
+    rest = content_type[len(media_type) :].rstrip()
+    while rest and rest.strip() != ";":
+        match = _PARAMETER.match(rest)
+        if match is None:
+            return ""
+        rest = rest[match.end() :]
+    media_type = media_type.strip().lower()
     return media_type if media_type.count("/") == 1 and " " not in media_type else ""
 
 

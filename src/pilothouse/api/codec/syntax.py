@@ -78,7 +78,8 @@ class _Scan:
                 closers.append(_OPEN[byte])
                 self._at += 1
                 if len(closers) > _DEPTH_MOST:
-                    raise _Fault("exceeded max depth")
+                    self._at -= 1
+                    raise self._wrong("exceeded max depth")
                 self._skip()
                 if self._peek() != closers[-1]:
                     if byte == 0x7B:

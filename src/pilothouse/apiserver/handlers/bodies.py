@@ -140,7 +140,10 @@ def _from_protobuf(scope: Scope, raw: bytes) -> Obj:
         api_version, kind, message = protobuf.unwrap(raw)
     except protobuf.ProtobufError as error:
         raise _Unreadable(str(error)) from None
-    actual = _with_defaults(api_version, kind, gvk)
+    try:
+        actual = _with_defaults(api_version, kind, gvk)
+    except _Unreadable:
+        actual = _with_defaults("", kind, gvk)  # what protobuf cannot read of it, upstream leaves out
     if type_of(actual) is None:
         raise _of_another_kind(gvk, actual, None)
     try:

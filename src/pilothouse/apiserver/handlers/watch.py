@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import orjson
 
+from pilothouse.api.codec import protowrite
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Response, WatchEvent
 from pilothouse.api.objects import Obj
@@ -18,7 +19,7 @@ from pilothouse.apiserver.handlers import lists, selection
 from pilothouse.apiserver.handlers.options import ListOptions, list_options
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.handlers.selection import Selection
-from pilothouse.apiserver.negotiation import JSON
+from pilothouse.apiserver.negotiation import JSON, PROTOBUF
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.storage import store_failure
 from pilothouse.apiserver.registry.watchcache import Delivery
@@ -196,7 +197,16 @@ class _Stream:
         return b"".join(parts)
 
     def _encoded(self, batch: list[Delivery | WatchEvent]) -> bytes:
-        return b"".join(self._frame(self._event(one)) for one in batch)
+        scope = self._scope
+        if scope.output.media_type != PROTOBUF or scope.output.transform:
+            return b"".join(self._frame(self._event(one)) for one in batch)
+        served = scope.served
+        return b"".join(
+            protowrite.watch_frame(one.type, protowrite.envelope(served.gvk, one.entry.message(served)))
+            if isinstance(one, Delivery)
+            else self._frame(one)
+            for one in batch
+        )
 
     def _event(self, one: Delivery | WatchEvent) -> WatchEvent:
         scope = self._scope
@@ -214,6 +224,10 @@ class _Stream:
         return WatchEvent(type_, entry.of(scope.served))
 
     def _frame(self, event: WatchEvent) -> bytes:
+        if self._scope.output.media_type == PROTOBUF:
+            body = protowrite.encode(event.object)
+            if body is not None:
+                return protowrite.watch_frame(event.type, body)
         return orjson.dumps({"type": event.type, "object": event.object}, option=orjson.OPT_APPEND_NEWLINE)
 
 

@@ -68,6 +68,18 @@ class Entry:
             found = self._encoded[api_version] = orjson.dumps(self.of(served))
         return found
 
+    def message(self, served: ServedResource) -> bytes:
+        """The served version as a protobuf message, without its kind."""
+        form = f"{served.gvr.api_version} protobuf"
+        if self._encoded is None:
+            self._encoded = {}
+        found = self._encoded.get(form)
+        if found is None:
+            from pilothouse.api.codec import protowrite
+
+            found = self._encoded[form] = protowrite.message(served.type, self.of(served))
+        return found
+
     def at(self, revision: int) -> Entry:
         """The same object as of a later revision: how a deletion shows it."""
         return Entry(self.key, with_revision(self.obj, revision), revision)
