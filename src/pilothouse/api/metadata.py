@@ -84,22 +84,26 @@ def owners(given: list[Any], path: str) -> ErrorList:
     controller = ""
     for i, owner in enumerate(given):
         at = f"{path}[{i}]"
-        group, version = split_api_version(owner.get("apiVersion") or "")
-        if not version:
-            found.append(field.invalid(f"{at}.apiVersion", owner.get("apiVersion") or "", "version must not be empty"))
+        api_version = owner.get("apiVersion") or ""
+        group, version = split_api_version(api_version)
+        if not api_version:
+            found.append(field.required(f"{at}.apiVersion", "must not be empty"))
+        elif not version or "/" in group:
+            found.append(field.invalid(f"{at}.apiVersion", api_version, "must be <group>/<version> or <version>"))
         for name in ("kind", "name", "uid"):
             if not owner.get(name):
-                found.append(field.invalid(f"{at}.{name}", owner.get(name) or "", f"{name} must not be empty"))
+                found.append(field.required(f"{at}.{name}", "must not be empty"))
         if (group, version, owner.get("kind")) == ("", "v1", "Event"):
             found.append(field.invalid(at, owner, "/v1, Kind=Event is disallowed from being an owner"))
         if owner.get("controller"):
+            this = f"{owner.get('kind') or ''}/{owner.get('name') or ''}"
             if controller:
                 why = (
                     "Only one reference can have Controller set to true. "
-                    f'Found "true" in references for {controller} and {owner.get("name")}'
+                    f'Found "true" in references for {controller} and {this}'
                 )
                 found.append(field.invalid(path, given, why))
-            controller = controller or str(owner.get("name"))
+            controller = controller or this
     return found
 
 
