@@ -1,0 +1,1 @@
+"""OpenAPI documents from the tables: `v3.document`, `descriptions`."""

@@ -1,0 +1,54 @@
+"""What upstream says about types and fields, from the docstrings of lightkube-models, which carry upstream's own texts.
+
+The modules are read as text: importing them would make thousands of classes.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+_CLASS: Final = re.compile(r'^class (\w+)\(DictMixin\):\n(?:    (?:r)?"""(.*?)""")?', re.MULTILINE | re.DOTALL)
+_PARAMETER: Final = re.compile(r"^\s*\* \*\*(\w+)\*\* ``[^`]*`` - ", re.MULTILINE)
+
+
+class Described(NamedTuple):
+    text: str
+    fields: dict[str, str]
+
+
+_NOTHING: Final = Described("", {})
+
+
+def of_type(name: str) -> Described:
+    """`core/v1.Container`; nothing for types that are not described."""
+    module, _, kind = name.rpartition(".")
+    return _module(module.replace("/", "_")).get(kind, _NOTHING)
+
+
+@cache
+def _module(name: str) -> dict[str, Described]:
+    try:
+        source = files("lightkube.models").joinpath(f"{name}.py").read_text(encoding="utf-8")
+    except (FileNotFoundError, ModuleNotFoundError):
+        return {}
+    return {kind: _described(doc) for kind, doc in _CLASS.findall(source)}
+
+
+def _described(doc: str) -> Described:
+    text, _, parameters = doc.partition("**parameters**")
+    pieces = _PARAMETER.split(parameters)
+    fields = {_plain_name(n): _plain(t) for n, t in zip(pieces[1::2], pieces[2::2], strict=False)}
+    return Described(_plain(text), fields)
+
+
+def _plain_name(name: str) -> str:
+    return name.rstrip("_")
+
+
+def _plain(text: str) -> str:
+    """Without the indentation of the docstring."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    return "\n".join(lines).replace("\\\\", "\\").strip()
