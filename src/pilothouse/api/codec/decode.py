@@ -288,7 +288,7 @@ def _float64(value: Any, notes: Notes) -> float:
         return value
     if type(value) is not float or value != value or value in (float("inf"), float("-inf")):
         raise _Mismatch
-    return int(value) if value.is_integer() and abs(value) < 1e21 else value
+    return int(value) if value.is_integer() and abs(value) < 1 << 63 else value
 
 
 def _bytes(value: Any, notes: Notes) -> str:

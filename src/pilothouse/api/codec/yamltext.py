@@ -52,7 +52,7 @@ def resolve(text: str) -> Any:
     if _FLOAT.fullmatch(plain):
         value = float(plain)
         if abs(value) != float("inf"):
-            return int(value) if value.is_integer() and abs(value) < 1e21 else value
+            return int(value) if value.is_integer() and abs(value) < 1 << 63 else value
     return text
 
 
