@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import orjson
-from conftest import Call
 
+from conftest import Call
 from pilothouse.api.scheme import GVR
 from pilothouse.apiserver.server import APIServer
 
