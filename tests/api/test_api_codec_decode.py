@@ -57,8 +57,11 @@ def test_nulls_and_zeros() -> None:
 
 
 def test_an_empty_list_that_is_always_written_is_null_but_where_json_is_stored() -> None:
-    assert decode(kind("Role", "rbac.authorization.k8s.io"), {"rules": []})[0]["rules"] is None
-    names = decode(kind("CustomResourceDefinition", "apiextensions.k8s.io"), {"spec": {"versions": []}})[0]
+    role = kind("Role", "rbac.authorization.k8s.io")
+    assert decode(role, {"rules": []})[0]["rules"] == []
+    assert decode(role, {"rules": []}, stored=True)[0]["rules"] is None
+    crd = kind("CustomResourceDefinition", "apiextensions.k8s.io")
+    names = decode(crd, {"spec": {"versions": []}}, stored=True)[0]
     assert names["spec"]["versions"] == []
 
 

@@ -39,15 +39,18 @@ class _Mismatch(Exception):
     """The value is not of the type."""
 
 
-def decode(type_: Type, value: Any, *, strict: bool = False, raw: bytes | None = None) -> tuple[Any, list[str]]:
+def decode(
+    type_: Type, value: Any, *, strict: bool = False, raw: bytes | None = None, stored: bool = False
+) -> tuple[Any, list[str]]:
     """(the value as one of the type, strict errors). The result shares nothing with `value` that could be changed.
 
     `raw`: the JSON that `value` was read from: for fields that it names twice, and for the text of numbers in messages.
+    `stored`: in the form that comes back from the store, where an empty list that is always written has become null.
     Raises DecodeError.
     """
     notes: Notes = []
     try:
-        found = _compiled(type_)(value, notes)
+        found = _compiled(type_, stored)(value, notes)
     except RecursionError:
         raise DecodeError("exceeded max depth") from None
     except _Mismatch:
@@ -61,7 +64,7 @@ def decode(type_: Type, value: Any, *, strict: bool = False, raw: bytes | None =
 def zero(type_: Type) -> Any:
     """What the encoder writes for a value that was never set."""
     if type_.shape is Shape.STRUCT:
-        return _compiled(type_)({}, [])
+        return _compiled(type_, True)({}, [])
     return _ZEROS.get(type_.name)
 
 
@@ -89,33 +92,33 @@ def _may_repeat(raw: bytes, value: Any) -> bool:
 
 
 @cache
-def _compiled(type_: Type) -> Decode:
+def _compiled(type_: Type, stored: bool) -> Decode:
     match type_.shape:
         case Shape.STRUCT:
-            return _union(type_) if type_.name.startswith(_UNION_PREFIX) else _struct(type_)
+            return _union(type_, stored) if type_.name.startswith(_UNION_PREFIX) else _struct(type_, stored)
         case Shape.LIST:
-            return _list(type_)
+            return _list(type_, stored)
         case Shape.MAP:
-            return _map(type_)
+            return _map(type_, stored)
         case Shape.ANY:
             return _any
     return _SCALARS[type_.name]
 
 
-def _struct(type_: Type) -> Decode:
+def _struct(type_: Type, stored: bool) -> Decode:
     # name → (place, decoder; None for a string, whether empty values are kept, whether an empty one is null)
     steps: dict[str, tuple[int, Decode | None, bool, bool]] = {}
     always: list[tuple[str, Callable[[], Any]]] = []
     places: dict[str, int] = {}
     keep_unknown = type_.preserve_unknown
-    keep_empty = type_.name.startswith(_STORED_AS_JSON)
+    keep_empty = not stored or type_.name.startswith(_STORED_AS_JSON)
 
     def prepare() -> None:
         for place, (name, field) in enumerate(type_.fields.items()):
             text = field.type.shape is Shape.SCALAR and field.type.name == "string"
             keep = field.pointer or not field.omitempty or _is_go_struct(field.type)
             null = keep and not keep_empty and _is_go_slice(field.type) and not field.pointer
-            steps[name] = (place, None if text else _compiled(field.type), keep and not field.omitzero, null)
+            steps[name] = (place, None if text else _compiled(field.type, stored), keep and not field.omitzero, null)
             places[name] = place
             if _always(field):
                 always.append((name, _maker(field)))
@@ -195,12 +198,12 @@ def _maker(field: Field) -> Callable[[], Any]:
     return lambda: None if _is_go_slice(type_) else zero(type_)
 
 
-def _list(type_: Type) -> Decode:
+def _list(type_: Type, stored: bool) -> Decode:
     assert type_.element is not None
     inner = type_.element
     if inner.name == "string":
         return _strings
-    element = _compiled(inner)
+    element = _compiled(inner, stored)
 
     def items(value: Any, notes: Notes) -> list[Any]:
         if not isinstance(value, list):
@@ -216,10 +219,10 @@ def _strings(value: Any, notes: Notes) -> list[str]:
     return [v if type(v) is str else "" if v is None else _string(v, notes) for v in value]
 
 
-def _map(type_: Type) -> Decode:
+def _map(type_: Type, stored: bool) -> Decode:
     assert type_.element is not None
     inner = type_.element
-    element = _string if inner.name == "string" else _compiled(inner)
+    element = _string if inner.name == "string" else _compiled(inner, stored)
 
     def entries(value: Any, notes: Notes) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -237,15 +240,19 @@ def _map(type_: Type) -> Decode:
     return entries
 
 
-def _union(type_: Type) -> Decode:
+def _union(type_: Type, stored: bool) -> Decode:
     """The three types of a schema's fields that may be a schema or something else."""
     schema_type = type_.fields["Schema"].type
     name = type_.name.removeprefix(_UNION_PREFIX)
-    listed = _compiled(Type(f"[]{schema_type.name}", Shape.LIST, element=schema_type)) if name == "Array" else _strings
+    listed = (
+        _compiled(Type(f"[]{schema_type.name}", Shape.LIST, element=schema_type), stored)
+        if name == "Array"
+        else _strings
+    )
 
     def union(value: Any, notes: Notes) -> Any:
         if isinstance(value, dict):
-            return _compiled(schema_type)(value, [])  # upstream looks at these without strictness
+            return _compiled(schema_type, stored)(value, [])  # upstream looks at these without strictness
         if name == "Bool":
             if not isinstance(value, bool):
                 raise _Mismatch

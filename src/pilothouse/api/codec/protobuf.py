@@ -46,7 +46,7 @@ def decode_stored(value: bytes) -> Obj:
     api_version, kind, raw = unwrap(value)
     gvk = GVK(*split_api_version(api_version), kind)
     try:
-        found, _ = typed(known_type(gvk), decode(gvk, raw))
+        found, _ = typed(known_type(gvk), decode(gvk, raw), stored=True)
     except DecodeError as error:
         raise ProtobufError(str(error)) from None
     return {"kind": kind, "apiVersion": api_version, **found}

@@ -101,7 +101,7 @@ def with_head(gvk: GVK, found: Obj) -> Obj:
 
 def canonical(type_: Type, obj: Obj) -> Obj:
     """An object that the server changed, in upstream's form again. Raises DecodeError where a plugin or default broke it."""
-    found, _ = decode(type_, obj)
+    found, _ = decode(type_, obj, stored=True)
     out: Obj = {"kind": obj["kind"], "apiVersion": obj["apiVersion"]}
     out.update((k, v) for k, v in found.items() if k not in _HEAD)
     return out

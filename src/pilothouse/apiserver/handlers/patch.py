@@ -36,7 +36,10 @@ async def handle(scope: Scope) -> Response:
     supported = _CUSTOM if scope.served.stored.custom else _BUILT_IN
     media_type = negotiation.media_type_of(scope.request.headers.get("content-type", ""))
     if media_type not in supported:
-        raise errors.unsupported_media_type(supported)
+        if scope.served.stored.custom:
+            raise errors.unsupported_media_type(supported)
+        # Of built-in resources upstream's router refuses it, before any handler.
+        raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     apply = media_type == negotiation.APPLY_PATCH
     options = write_options(scope.request.query, "PatchOptions", patch=True, apply=apply)
     bodies.check_size(scope)

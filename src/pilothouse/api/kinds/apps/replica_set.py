@@ -60,10 +60,6 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
     ]
 
 
-def _fields(obj: Obj) -> dict[str, str]:
-    return {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)}
-
-
 KIND = Kind(
     default=_default,
     prepare_create=workloads.prepare_create,
@@ -74,6 +70,4 @@ KIND = Kind(
     validate_status=_validate_status,
     warnings=workloads.warnings,
     row=_row,
-    fields=_fields,
-    field_names=frozenset({"status.replicas"}),
 )
