@@ -32,6 +32,13 @@ def test_discovery(kubectls: list[Kubectl]) -> None:
         assert {"v1", "apps/v1", "batch/v1", "rbac.authorization.k8s.io/v1"} <= set(kubectl("api-versions").split())
 
 
+def test_explain(kubectl: Kubectl) -> None:
+    told = kubectl("explain", "pod.spec.containers", "--recursive")
+    assert "FIELD: containers <[]Container>" in told
+    assert "imagePullPolicy" in told
+    assert "Number of desired pods" in kubectl("explain", "deployment.spec.replicas")
+
+
 def test_raw(kubectl: Kubectl) -> None:
     assert kubectl("get", "--raw", "/healthz") == "ok"
     assert kubectl("get", "--raw", "/livez") == "ok"

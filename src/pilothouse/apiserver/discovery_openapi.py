@@ -72,9 +72,8 @@ def _served(server: APIServer) -> dict[str, _Served]:
         name = f"apis/{api_version}" if one.gvr.group else f"api/{api_version}"
         into = found.setdefault(name, _Served(api_version))
         into.resources.append(one.resource)
-        schema = getattr(one, "schema", None)
         if one.stored.custom:
-            into.schemas[one.gvk] = schema if isinstance(schema, dict) else {"type": "object"}
+            into.schemas[one.gvk] = one.schema or {"type": "object"}
     return found
 
 

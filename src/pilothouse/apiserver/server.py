@@ -31,6 +31,7 @@ from pilothouse.apiserver.bootstrap import ensure
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.contracts import Attributes
 from pilothouse.apiserver.core import Core
+from pilothouse.apiserver.customresources import CustomResources
 from pilothouse.apiserver.discovery import Discovery
 from pilothouse.apiserver.endpoints import special, status
 from pilothouse.apiserver.handlers import create, delete, deletecollection, get, lists, patch, update, watch
@@ -84,6 +85,7 @@ class APIServer:
                 self.core.storage(served.stored)
         await asyncio.gather(*(s.cache.ready() for s in self.core.storages()))
         await self._build_policy()
+        await CustomResources(self).start()
         self.ready = True
 
     async def _build_policy(self) -> None:

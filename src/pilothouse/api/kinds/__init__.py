@@ -51,6 +51,7 @@ MODULES: dict[tuple[str, str], str] = {
     ("apps", "Deployment"): "apps.deployment",
     ("apps", "ReplicaSet"): "apps.replica_set",
     ("apps", "StatefulSet"): "apps.stateful_set",
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): "apiextensions.custom_resource_definition",
     ("autoscaling", "HorizontalPodAutoscaler"): "autoscaling.horizontal_pod_autoscaler",
     ("batch", "CronJob"): "batch.cron_job",
     ("batch", "Job"): "batch.job",

@@ -108,6 +108,7 @@ class ServedResource:
     row: Callable[[Obj, float], list[Any]] | None = None  # (obj, now_s): its cells, for custom resources
     strategies: Mapping[str, SubresourceStrategy] = field(default_factory=dict)  # of custom resources' subresources
     warning: str = ""  # of a deprecated version
+    schema: Obj | None = None  # of a custom resource, as it is published
 
     @property
     def gvr(self) -> GVR:
