@@ -169,7 +169,6 @@ async def _create_by_update(scope: Scope, make: Make, options: WriteOptions, uid
 
 def _uid_conflict(scope: Scope, wanted: str, found: str) -> StatusError:
     key = scope.key.removeprefix("/registry")
-    key = scope.key.removeprefix("/registry")
     why = (
         f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition "
         f"failed: UID in precondition: {wanted}, UID in object meta: {found}"
