@@ -121,7 +121,7 @@ async def test_update(call: Call, store: MemoryStore) -> None:
     uid = await refused(call("PUT", f"{CM}/x", other), 409)
     assert uid["message"].startswith(
         'Operation cannot be fulfilled on configmaps "x": StorageError: invalid object, Code: 4, Key: '
-        "/registry/configmaps/default/x, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: "
+        "/configmaps/default/x, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: "
         "1-2-3, UID in object meta: "
     )
 

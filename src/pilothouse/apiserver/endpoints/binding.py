@@ -87,7 +87,7 @@ def _check_preconditions(pod: Obj, wanted: Obj) -> None:
     for field, text in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if wanted.get(field) and wanted[field] != own.get(field):
             why = f"{text} in precondition: {wanted[field]}, {text} in object meta: {own.get(field)}"
-            key = f"Key: /registry/pods/{own['namespace']}/{own['name']}, ResourceVersion: 0"
+            key = f"Key: /pods/{own['namespace']}/{own['name']}, ResourceVersion: 0"
             detail = f"StorageError: invalid object, Code: 4, {key}, AdditionalErrorMsg: Precondition failed: {why}"
             raise errors.conflict("", "pods", own["name"], detail)
 
