@@ -115,7 +115,11 @@ def fields(data: bytes) -> Iterator[tuple[int, Content]]:
     at, size = 0, len(data)
     group = 0
     while at < size:
-        tag, at = _varint(data, at)
+        tag = data[at]
+        if tag < 0x80:
+            at += 1
+        else:
+            tag, at = _varint(data, at)
         wire, number = tag & 7, tag >> 3
         if number <= 0:
             raise ProtobufError(f"proto: illegal tag {number} (wire type {tag})")
@@ -133,7 +137,11 @@ def fields(data: bytes) -> Iterator[tuple[int, Content]]:
             group -= 1
             continue
         if wire == 2:
-            length, at = _varint(data, at)
+            length = data[at] if at < size else 0x80
+            if length < 0x80:
+                at += 1
+            else:
+                length, at = _varint(data, at)
         elif wire in (1, 5):
             length = 8 if wire == 1 else 4
         else:
@@ -151,8 +159,11 @@ def fields(data: bytes) -> Iterator[tuple[int, Content]]:
 
 
 @cache
-def _by_number(type_: Type) -> dict[int, Field]:
-    return {f.proto: f for f in type_.wire if f.proto}
+def _by_number(type_: Type) -> dict[int, tuple[Field, Callable[[Content], Any] | None]]:
+    """Fields by their numbers, those of plain values with what reads them."""
+    return {
+        f.proto: (f, _SCALARS[f.type.name] if f.type.shape is Shape.SCALAR else None) for f in type_.wire if f.proto
+    }
 
 
 @cache
@@ -167,11 +178,15 @@ def _struct(type_: Type, raw: bytes, depth: int) -> Obj:
     known = _by_number(type_)
     out: Obj = {}
     for number, content in fields(raw):
-        field = known.get(number)
-        if field is None:
+        step = known.get(number)
+        if step is None:
             continue
+        field, scalar = step
         try:
-            _put(type_, field, content, out, depth)
+            if scalar is not None:
+                out[field.name] = scalar(content)
+            else:
+                _put(type_, field, content, out, depth)
         except _WrongWire:
             wire = 0 if isinstance(content, int) else 2
             raise ProtobufError(f"proto: wrong wireType = {wire} for field {_go_name(field)}") from None
