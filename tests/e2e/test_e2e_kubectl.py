@@ -83,7 +83,7 @@ def test_a_watch_shows_pods_come_up(kubectl: Kubectl, k: K, namespace: str) -> N
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        k("run", "one", "--image=nginx", "--annotations=pilothouse.io/start-seconds=1")
+        k("run", "one", "--image=nginx", "--annotations=pilothouse.io/start-seconds=4")
         assert watch.stdout is not None
         seen = []
         for line in watch.stdout:
