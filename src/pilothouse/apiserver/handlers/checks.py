@@ -27,7 +27,7 @@ def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:
 
 def invalid(scope: Scope, name: str, errs: ErrorList) -> StatusError:
     gvk = scope.served.stored.gvk
-    return errors.invalid(scope.info.group if not gvk.group else gvk.group, gvk.kind, name, errs)
+    return errors.invalid(gvk.group, gvk.kind, name, errs)
 
 
 def canonical(scope: Scope, obj: Obj) -> Obj:

@@ -5,6 +5,7 @@ Source: upstream's registry/core/service/strategy.go, SetDefaults_Service, Valid
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any, Final
 
 from pilothouse.api import field, names
@@ -20,6 +21,7 @@ _TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
 _AFFINITIES: Final = ("ClientIP", "None")
 _POLICIES: Final = ("Cluster", "Local")
+_DISTRIBUTIONS: Final = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _AFFINITY_S: Final = 10_800
 _AFFINITY_MAX_S: Final = 86_400
 _EXTERNAL: Final = ("NodePort", "LoadBalancer")
@@ -122,6 +124,8 @@ def _validate(obj: Obj) -> ErrorList:
                 found.append(field.duplicate(f"{at}.nodePort", node_port))
             seen_node_ports.add((pair[0], node_port))
     found += label_errors(spec.get("selector") or {}, "spec.selector")
+    for i, address in enumerate(spec.get("externalIPs") or ()):
+        found += _external_ip(address, f"spec.externalIPs[{i}]")
     found += _affinity(spec)
     if not kind:
         found.append(field.required("spec.type"))
@@ -163,6 +167,26 @@ def _port(port: Obj, path: str, *, named: bool, seen: set[str]) -> ErrorList:
     return found
 
 
+def _external_ip(address: str, path: str) -> ErrorList:
+    """Upstream's ValidateEndpointIP: an address, and none that only one machine or link knows."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return [field.invalid(path, address, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
+    found: ErrorList = []
+    if ip.is_unspecified:
+        found.append(field.invalid(path, address, f"may not be unspecified ({address})"))
+    if ip.is_loopback:
+        found.append(field.invalid(path, address, "may not be in the loopback range (127.0.0.0/8, ::1/128)"))
+    if ip.is_link_local:
+        found.append(field.invalid(path, address, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"))
+    if ip.is_multicast and ip.packed[:3] == b"\xe0\x00\x00":
+        found.append(
+            field.invalid(path, address, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+        )
+    return found
+
+
 def _affinity(spec: Obj) -> ErrorList:
     affinity = spec.get("sessionAffinity") or ""
     if not affinity:
@@ -185,6 +209,9 @@ def _policies(spec: Obj, kind: str) -> ErrorList:
     elif external and not spec.get("externalIPs"):
         why = "may only be set for externally-accessible services"
         found.append(field.invalid("spec.externalTrafficPolicy", external, why))
+    distribution = spec.get("trafficDistribution")
+    if distribution is not None and distribution not in _DISTRIBUTIONS:
+        found.append(field.not_supported("spec.trafficDistribution", distribution, _DISTRIBUTIONS))
     if internal is not None and internal not in _POLICIES:
         found.append(field.not_supported("spec.internalTrafficPolicy", internal, _POLICIES))
     if spec.get("allocateLoadBalancerNodePorts") is not None and kind != "LoadBalancer":
