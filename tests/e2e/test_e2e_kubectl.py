@@ -90,7 +90,7 @@ def test_a_watch_shows_pods_come_up(kubectl: Kubectl, k: K, namespace: str) -> N
             seen.append(line)
             if "Running" in line:
                 break
-        assert any("Pending" in line for line in seen)
+        assert any("Pending" in line or "ContainerCreating" in line for line in seen)
     finally:
         watch.kill()
         watch.wait()

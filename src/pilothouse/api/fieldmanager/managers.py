@@ -176,10 +176,9 @@ def applied(write_: Write, live: Obj, configuration: Obj, managers: Managers, *,
         if rest:
             out[identity] = replace(managed, fields=rest)
     if mine:
-        same = last is not None and last.fields == mine and last.api_version == write_.api_version
-        out[me] = Managed(
-            write_.api_version, mine, last.time if same and last is not None and merged == live else write_.now
-        )
+        # An apply that changes nothing is none in time: upstream keeps what was there.
+        time = (last.time if last is not None else "") if merged == live else write_.now
+        out[me] = Managed(write_.api_version, mine, time)
     return merged, _capped(out)
 
 
