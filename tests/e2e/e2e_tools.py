@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,18 @@ class Kubectl:
         done = self.run(*args, stdin=stdin, timeout_s=timeout_s)
         assert done.returncode == 0, f"kubectl {' '.join(args)}: {done.stdout}\n{done.stderr}"
         return done.stdout
+
+    @contextmanager
+    def watching(self, *args: str) -> Iterator[Iterator[str]]:
+        """The lines of a command that goes on, as they come."""
+        env = {**environment(self.home), "KUBECONFIG": str(self.kubeconfig)}
+        process = subprocess.Popen([self.program, *args], stdout=subprocess.PIPE, text=True, env=env)
+        try:
+            assert process.stdout is not None
+            yield iter(process.stdout)
+        finally:
+            process.kill()
+            process.communicate()
 
     def json(self, *args: str) -> Any:
         return json.loads(self(*args, "-o", "json"))

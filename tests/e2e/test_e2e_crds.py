@@ -77,6 +77,10 @@ def test_custom_resources(k: K, kubectl: Kubectl, namespace: str) -> None:
         kubectl.json("-n", namespace, "get", "boats.v1beta1.sea.example.com", "ark")["apiVersion"]
         == "sea.example.com/v1beta1"
     )
+    with kubectl.watching("-n", namespace, "get", "boats", "-w", "--no-headers") as lines:
+        assert next(lines).split()[:3] == ["ark", "3", "red"]
+        k("patch", "boat", "ark", "--type=merge", "-p", '{"spec":{"colour":"green"}}')
+        assert next(lines).split()[:3] == ["ark", "3", "green"]
     k("scale", "boat", "ark", "--replicas=5")
     k("patch", "boat", "ark", "--type=merge", "-p", '{"spec":{"colour":"blue"}}')
     assert k("get", "boat", "ark", "-o", "jsonpath={.spec.replicas} {.spec.colour}") == "5 blue"

@@ -78,22 +78,14 @@ def test_deployment_from_create_to_delete(k: K, kubectl: Kubectl, namespace: str
 
 
 def test_a_watch_shows_pods_come_up(kubectl: Kubectl, k: K, namespace: str) -> None:
-    watch = subprocess.Popen(
-        [kubectl.program, "--kubeconfig", str(kubectl.kubeconfig), "-n", namespace, "get", "pods", "-w"],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
+    with kubectl.watching("-n", namespace, "get", "pods", "-w") as lines:
         k("run", "one", "--image=nginx", "--annotations=pilothouse.io/start-seconds=4")
-        assert watch.stdout is not None
         seen = []
-        for line in watch.stdout:
+        for line in lines:
             seen.append(line)
             if "Running" in line:
                 break
-        assert any("Pending" in line or "ContainerCreating" in line for line in seen)
-    finally:
-        watch.kill()
-        watch.wait()
+    assert any("Pending" in line or "ContainerCreating" in line for line in seen)
 
 
 def test_services_have_endpoints(k: K, kubectl: Kubectl, namespace: str) -> None:
@@ -107,7 +99,8 @@ def test_services_have_endpoints(k: K, kubectl: Kubectl, namespace: str) -> None
     pods = set(k("get", "pods", "-o", "jsonpath={.items[*].status.podIP}").split())
     assert set(k("get", "endpoints", "web", "-o", "jsonpath={.subsets[*].addresses[*].ip}").split()) == pods
     assert k("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}").startswith("10.96.")
-    assert "Endpoints:" in k("describe", "service", "web")
+    described = k("describe", "service", "web")
+    assert all(f"{ip}:80" in described for ip in pods)
 
 
 def test_apply_in_all_ways(k: K, kubectl: Kubectl, namespace: str) -> None:

@@ -107,6 +107,16 @@ def test_jobs_complete(k: K) -> None:
     assert k("get", "pods", "-l", "job-name=failing", "-o", pod) == "3"
 
 
+def test_cron_jobs_run(k: K) -> None:
+    k("create", "cronjob", "often", "--image=busybox", "--schedule=@every 1s", "--", "echo", "tick")
+    k("wait", "--for=jsonpath={.status.lastSuccessfulTime}", "cronjob/often", "--timeout=30s")
+    assert "SuccessfulCreate" in k("describe", "cronjob", "often")
+    k("patch", "cronjob", "often", "-p", '{"spec":{"suspend":true}}')
+    jobs = k("get", "jobs", "-o", "name").split()
+    assert jobs and all(job.startswith("job.batch/often-") for job in jobs)
+    assert k("logs", jobs[0]) == "tick\n"
+
+
 def test_daemons_run_on_every_node(k: K, kubectl: Kubectl, namespace: str) -> None:
     k("apply", "-f", "-", stdin=DAEMONS)
     k("rollout", "status", "daemonset/agent", "--timeout=30s")
