@@ -203,7 +203,7 @@ async def test_leases_expire(store: EmbeddedStore) -> None:
 
 
 async def test_only_one_process_has_it(tmp_path: Path, store: EmbeddedStore) -> None:
-    with pytest.raises(InUse, match="another process"):
+    with pytest.raises(InUse, match="in use by process"):
         await open_store(tmp_path / "s", RealClock())
 
 
@@ -212,15 +212,21 @@ async def test_damage_is_found_at_open(tmp_path: Path) -> None:
     for i in range(300):
         await store.put(Put(b"key-%d" % i, b"value-%d" % i))
     await store.close()
-    data = tmp_path / "d" / "data.mdb"
-    content = bytearray(data.read_bytes())
-    at = content.find(b"value-123")
-    while at >= 0:
-        content[at] ^= 0xFF
-        at = content.find(b"value-123", at + 1)
-    data.write_bytes(content)
-    with pytest.raises(Corrupt, match="checksum of revision"):
+    log = tmp_path / "d" / "log-00000000"
+    content = bytearray(log.read_bytes())
+    content[content.find(b"value-123")] ^= 0xFF
+    log.write_bytes(content)
+    with pytest.raises(Corrupt, match="does not match its checksum; restore a snapshot"):
         await open_store(tmp_path / "d", RealClock())
-    data.write_bytes(b"not a database" * 1000)
+    log.write_bytes(b"not a log" * 1000)
     with pytest.raises(Corrupt, match="damaged"):
         await open_store(tmp_path / "d", RealClock())
+
+
+async def test_without_a_directory_it_is_in_memory_alone() -> None:
+    store = await open_store(None, RealClock())
+    await store.put(Put(b"a", b"1"))
+    await store.put(Put(b"a", b"2"))
+    await store.compact(3)
+    assert [kv.value for kv in (await store.range(Range(b"a"))).kvs] == [b"2"]
+    await store.close()

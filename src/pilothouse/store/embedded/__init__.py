@@ -1,7 +1,4 @@
-"""The embedded engine: the cluster's state in one directory of this machine, durable at every acknowledged write.
-
-`open_store(path, clock)` opens it; without a path the state lives in memory alone, for tests and simulations.
-"""
+"""The embedded store: etcd's semantics in this process, durable in one directory. docs/store.md describes it."""
 
 from pilothouse.store.embedded.engine import EmbeddedStore, open_store
 

@@ -1,160 +1,255 @@
-"""What is on disk: an LMDB environment with every version of every key by revision, the leases, and how far it was compacted.
+"""`Disk`: the data directory. A log that every commit is appended to, and now and then a snapshot that replaces what came before.
 
-A commit is one LMDB transaction: copy-on-write pages, one sync, then the meta page. After a crash the environment opens as of the
-last commit that was synced. Every record carries a CRC-32 of its key and content.
+Files: `lock`; `log-<generation>`; `snapshot-<generation>`, which holds everything before the log of that generation.
+All methods block: the engine calls them on a thread.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-import struct
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
 
-import lmdb
+from pilothouse.store.embedded import frames, records
+from pilothouse.store.interface import Corrupt, InUse, Unavailable
 
-from pilothouse.store.interface import Corrupt, InUse, KeyValue, NoSpace, Unavailable
-
-QUOTA_BYTES: Final = 8 << 30
-_FORMAT: Final = b"pilothouse-store-1"
-_PLACE: Final = struct.Struct(">QI")  # revision, place within it
-_HEAD: Final = struct.Struct(">IBQQQI")  # crc, deleted, create revision, version, lease, length of the key
-_LEASE: Final = struct.Struct(">QQ")  # crc, time to live
+_ROOM = 4 << 20  # set aside at a time: a sync of overwritten room costs half of one that grows the file
 
 
-@dataclass(slots=True)
-class Batch:
-    """What one commit writes."""
+def open_failed(path: Path, error: OSError) -> Unavailable:
+    """What to tell the one who asked for `path`."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return Unavailable(f"no permission to write {path}; change its owner or choose another data directory")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unavailable(f"no space left for {path}; free some space on that disk and start again")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return Unavailable(f"{path} is not a directory; choose another data directory")
+    return Unavailable(f"cannot use {path}: {error.strerror}; repair the disk and start again")
 
-    records: list[tuple[bytes, bytes]] = field(default_factory=list)
-    dropped: list[bytes] = field(default_factory=list)
-    leases: dict[int, int | None] = field(default_factory=dict)  # id → time to live, or None: gone
-    compacted: int = 0
 
-    def put(self, revision: int, sub: int, key: bytes, kv: KeyValue | None) -> None:
-        place = _PLACE.pack(revision, sub)
-        if kv is None:
-            body = _HEAD.pack(0, 1, 0, 0, 0, len(key))[4:] + key
-        else:
-            lease = kv.lease & 0xFFFFFFFFFFFFFFFF
-            body = _HEAD.pack(0, 0, kv.create_revision, kv.version, lease, len(key))[4:] + key + kv.value
-        self.records.append((place, struct.pack(">I", zlib.crc32(body, zlib.crc32(place))) + body))
-
-    def drop(self, places: list[tuple[int, int]]) -> None:
-        self.dropped += [_PLACE.pack(*place) for place in places]
+def damaged(path: Path, what: object) -> Corrupt:
+    return Corrupt(f"the store's file {path} is damaged: {what}; restore a snapshot with `pilothouse snapshot restore`")
 
 
 class Disk:
-    """Blocking: `commit` is for a worker thread."""
-
     def __init__(self, path: Path) -> None:
-        """Raises InUse, Corrupt and Unavailable."""
         self.path = path
+        self.snapshot_bytes = 0
+        self._earlier_bytes = 0  # of the logs since the snapshot, without the one that is written to
+        self._lock = -1
+        self._log = -1
+        self._at = 0
+        self._room = 0
+        self._generation = 0
+        self._sequence = 0
+
+    @property
+    def log_bytes(self) -> int:
+        """Of all logs since the snapshot."""
+        return self._earlier_bytes + self._at
+
+    def open(self, loader: records.Loader) -> None:
+        """Locks the directory and gives `loader` all that it holds. Raises InUse, Corrupt, Unavailable."""
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._take_lock()
+            try:
+                self._load(loader)
+            except BaseException:
+                self.close()
+                raise
         except OSError as error:
-            raise Unavailable(f"cannot open the store in {path}: {error.strerror}") from None
+            raise open_failed(self.path, error) from None
+
+    def _take_lock(self) -> None:
+        self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
+            pid = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(self._lock)
-            raise InUse(f"another process has the store in {path} open; stop it first") from None
-        try:
-            self._open()
-        except BaseException:
-            os.close(self._lock)
-            raise
+            raise InUse(
+                f"the data directory {self.path} is in use by process {pid}; stop that one or choose another directory"
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
 
-    def _open(self) -> None:
-        try:
-            self._environment = lmdb.open(
-                str(self.path), map_size=QUOTA_BYTES, max_dbs=3, lock=False, readahead=False, max_readers=1
-            )
-            self._versions: Any = self._environment.open_db(b"versions")
-            self._leases: Any = self._environment.open_db(b"leases")
-            self._facts: Any = self._environment.open_db(b"facts")
-            with self._environment.begin(write=True) as txn:
-                found = txn.get(b"format", db=self._facts)
-                if found is None:
-                    txn.put(b"format", _FORMAT, db=self._facts)
-        except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.PageNotFoundError) as error:
-            raise self._corrupt(str(error)) from None
-        except lmdb.Error as error:
-            raise Unavailable(f"cannot open the store in {self.path}: {error}") from None
-        if found not in (None, _FORMAT):
-            raise self._corrupt(f"its format is {found[:40]!r}, not {_FORMAT.decode()}")
+    def _load(self, loader: records.Loader) -> None:
+        logs, snapshots = self._generations("log-"), self._generations("snapshot-")
+        if not logs and not snapshots:
+            self._log = self._create_log(0, 1)
+            self._sequence = 1
+            return
+        base = max(snapshots, default=0)
+        wanted = set(range(base, max(logs, default=base) + 1))
+        for missing in sorted(wanted - logs):
+            raise damaged(self._file("log-", missing), "it is missing")
+        if not snapshots and 0 not in logs:
+            raise damaged(self._file("snapshot-", min(logs)), "it is missing")
+        expected = self._load_snapshot(base, loader) if snapshots else 1
+        for generation in sorted(wanted):
+            expected = self._load_log(generation, expected, loader, last=generation == max(wanted))
+        self._sequence = expected
+        self._delete_before(base)
 
-    def _corrupt(self, why: str) -> Corrupt:
-        return Corrupt(
-            f"the store {self.path / 'data.mdb'} is damaged ({why}); put a copy of the directory back, or delete the cluster"
-        )
-
-    def load(self) -> Iterator[tuple[int, int, bytes, KeyValue | None]]:
-        """Every version, by revision. Raises Corrupt at the first record that does not hold."""
-        try:
-            with self._environment.begin(db=self._versions) as txn:
-                for place, record in txn.cursor():
-                    yield self._decode(place, record)
-        except (lmdb.Error, struct.error) as error:
-            raise self._corrupt(str(error)) from None
-
-    def _decode(self, place: bytes, record: bytes) -> tuple[int, int, bytes, KeyValue | None]:
-        crc, deleted, create, version, lease, length = _HEAD.unpack_from(record)
-        revision, sub = _PLACE.unpack(place)
-        if zlib.crc32(record[4:], zlib.crc32(place)) != crc:
-            raise self._corrupt(f"the checksum of revision {revision} is wrong")
-        key = record[_HEAD.size : _HEAD.size + length]
-        if deleted:
-            return revision, sub, key, None
-        value = record[_HEAD.size + length :]
-        return revision, sub, key, KeyValue(key, value, create, revision, version, lease)
-
-    def leases(self) -> dict[int, int]:
-        """Identity → time to live, seconds."""
-        found = {}
-        with self._environment.begin(db=self._leases) as txn:
-            for identity, record in txn.cursor():
-                crc, ttl_s = _LEASE.unpack(record)
-                if zlib.crc32(identity + record[8:]) != crc:
-                    raise self._corrupt("the checksum of a lease is wrong")
-                found[int.from_bytes(identity, "big")] = ttl_s
+    def _generations(self, prefix: str) -> set[int]:
+        found = set()
+        for entry in os.scandir(self.path):
+            if entry.name.endswith(".new"):
+                os.unlink(entry.path)  # was never completed
+            elif entry.name.startswith(prefix) and entry.name[len(prefix) :].isdecimal():
+                found.add(int(entry.name[len(prefix) :]))
         return found
 
-    def numbers(self) -> tuple[int, int]:
-        """(the last revision, the compacted one); (0, 0) in a new store."""
-        with self._environment.begin(db=self._facts) as txn:
-            last, compacted = txn.get(b"revision"), txn.get(b"compacted")
-        return int.from_bytes(last or b"", "big"), int.from_bytes(compacted or b"", "big")
+    def _file(self, prefix: str, generation: int) -> Path:
+        return self.path / f"{prefix}{generation:08d}"
 
-    def commit(self, batch: Batch) -> None:
-        """Durable once it returns. Raises NoSpace and Unavailable; then nothing of it is on disk."""
+    def _load_snapshot(self, generation: int, loader: records.Loader) -> int:
+        path = self._file("snapshot-", generation)
+        data = path.read_bytes()
+        self.snapshot_bytes = len(data)
         try:
-            with self._environment.begin(write=True) as txn:
-                if batch.records:
-                    with txn.cursor(db=self._versions) as cursor:
-                        cursor.putmulti(batch.records, append=True)
-                    txn.put(b"revision", batch.records[-1][0][:8], db=self._facts)
-                for place in batch.dropped:
-                    txn.delete(place, db=self._versions)
-                if batch.compacted:
-                    txn.put(b"compacted", batch.compacted.to_bytes(8, "big"), db=self._facts)
-                for identity, ttl_s in batch.leases.items():
-                    name = identity.to_bytes(8, "big")
-                    if ttl_s is None:
-                        txn.delete(name, db=self._leases)
-                    else:
-                        number = ttl_s.to_bytes(8, "big")
-                        txn.put(name, _LEASE.pack(zlib.crc32(name + number), ttl_s), db=self._leases)
-        except lmdb.MapFullError:
-            raise NoSpace from None
-        except (lmdb.Error, OSError) as error:
-            raise Unavailable(f"cannot write the store in {self.path}: {error}") from None
+            first = frames.read_file_header(data, frames.SNAPSHOT, generation)
+            ended = 0
+            for payload, _ in frames.frames(data, 1, tearable=False):
+                ended = records.decode(payload, loader)
+            if not ended:
+                raise frames.Damaged("its end is missing")
+        except (frames.Damaged, records.BadRecord) as error:
+            raise damaged(path, error) from None
+        return first
+
+    def _load_log(self, generation: int, expected: int, loader: records.Loader, *, last: bool) -> int:
+        path = self._file("log-", generation)
+        data = path.read_bytes()
+        end, sequence = frames.FILE_HEADER_SIZE, expected
+        try:
+            if frames.read_file_header(data, frames.LOG, generation) != expected:
+                raise frames.Damaged("records before it are missing")
+            for payload, end in frames.frames(data, expected, tearable=last):  # noqa: B007
+                records.decode(payload, loader)
+                sequence += 1
+        except (frames.Damaged, records.BadRecord) as error:
+            raise damaged(path, error) from None
+        if not last:
+            self._earlier_bytes += end
+        else:
+            self._log = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            self._generation, self._at, self._room = generation, end, len(data)
+            if data[end:].strip(b"\0"):  # a torn last write, which nobody was told of: leave only zeros behind the end
+                os.ftruncate(self._log, end)
+                self._room = end
+                self._set_room_aside(0)
+        return sequence
+
+    def _create_log(self, generation: int, first: int) -> int:
+        final = self._file("log-", generation)
+        new = final.with_suffix(".new")
+        log = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            header = frames.file_header(frames.LOG, generation, first)
+            self._write(log, header, 0)
+            os.posix_fallocate(log, 0, _ROOM)
+            os.fsync(log)
+            os.rename(new, final)
+            self._sync_directory()
+        except BaseException:
+            os.close(log)
+            raise
+        self._generation, self._at, self._room = generation, len(header), _ROOM
+        return log
+
+    def _sync_directory(self) -> None:
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _set_room_aside(self, needed: int) -> None:
+        size = max(_ROOM, needed)
+        os.posix_fallocate(self._log, self._room, size)
+        self._room += size
+        os.fsync(self._log)
+
+    @staticmethod
+    def _write(file: int, data: bytes, at: int) -> None:
+        rest = memoryview(data)
+        while rest:
+            written = os.pwrite(file, rest, at)
+            rest, at = rest[written:], at + written
+
+    def append(self, payload: bytes) -> None:
+        """Returns once `payload` is on the disk. After an OSError nothing may be appended any more: what is on the disk
+        is unknown until it is read again."""
+        data = frames.frame(payload, self._sequence)
+        if self._at + len(data) > self._room:
+            self._set_room_aside(len(data))
+        self._write(self._log, data, self._at)
+        os.fdatasync(self._log)
+        self._at += len(data)
+        self._sequence += 1
+
+    def rotate(self) -> SnapshotFile:
+        """Begins the next log. Returns the snapshot that must hold everything appended before it."""
+        done = self._log
+        self._earlier_bytes = self.log_bytes
+        self._log = self._create_log(self._generation + 1, self._sequence)
+        os.close(done)
+        return SnapshotFile(self._file("snapshot-", self._generation), self._generation, self._sequence, self._adopt)
+
+    def _adopt(self, file: SnapshotFile) -> None:
+        self._sync_directory()
+        self.snapshot_bytes = file.size
+        self._earlier_bytes = 0
+        self._delete_before(file.generation)
+
+    def _delete_before(self, generation: int) -> None:
+        for prefix in ("snapshot-", "log-"):
+            for old in self._generations(prefix):
+                if old < generation:
+                    os.unlink(self._file(prefix, old))
 
     def close(self) -> None:
-        self._environment.close()
-        os.close(self._lock)
+        for file in (self._log, self._lock):
+            if file >= 0:
+                os.close(file)
+        self._log = self._lock = -1
+
+
+class SnapshotFile:
+    """A snapshot on its way: `add` payloads, then `finish`; before that it counts for nothing."""
+
+    def __init__(self, path: Path, generation: int, first: int, adopt: Callable[[SnapshotFile], None]) -> None:
+        self.generation = generation
+        self.size = 0
+        self._path, self._adopt = path, adopt
+        self._new = path.with_suffix(".new")
+        self._frames = 0
+        self._file = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._append(frames.file_header(frames.SNAPSHOT, generation, first))
+
+    def _append(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+        self.size += len(data)
+
+    def add(self, payload: bytes) -> None:
+        self._frames += 1
+        self._append(frames.frame(payload, self._frames))
+
+    def finish(self) -> None:
+        os.fsync(self._file)
+        os.close(self._file)
+        self._file = -1
+        os.rename(self._new, self._path)
+        self._adopt(self)
+
+    def abandon(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+            self._new.unlink(missing_ok=True)

@@ -1,33 +1,29 @@
-"""`EmbeddedStore`: interface.Store over the state in memory and the disk behind it.
-
-A write changes the state in memory at once and joins the batch that waits for the disk; one commit with one sync serves all
-that came meanwhile. Nobody hears of a write before it is durable: not its writer, no reader, no watcher. Where the disk fails,
-the state in memory is ahead of it, so the store refuses everything from then on.
+"""`EmbeddedStore`: the store in this process. Writes change the state at once and in order, and return once they are durable;
+reads answer from what is durable; watches hear of nothing earlier.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
 
 from pilothouse.clock import Clock
-from pilothouse.store.embedded import rules
-from pilothouse.store.embedded.disk import Batch, Disk
-from pilothouse.store.embedded.leases import Leases
-from pilothouse.store.embedded.state import Change, State
-from pilothouse.store.embedded.watches import EmbeddedWatch, Hub, batch_of, select
+from pilothouse.store.embedded import records
+from pilothouse.store.embedded.commits import Commits
+from pilothouse.store.embedded.disk import Disk
+from pilothouse.store.embedded.lease import Leases
+from pilothouse.store.embedded.snapshot import slices
+from pilothouse.store.embedded.state import Changed, State
+from pilothouse.store.embedded.txn import Transaction, check, writes
+from pilothouse.store.embedded.watch import EmbeddedWatch, Hub
 from pilothouse.store.interface import (
     Compacted,
-    Compare,
     Delete,
     DeleteResult,
-    InvalidRequest,
-    KeyValue,
-    LeaseNotFound,
+    FutureRevision,
+    NoSpace,
     Op,
     OpResult,
     Put,
@@ -38,89 +34,114 @@ from pilothouse.store.interface import (
     Txn,
     TxnResult,
     Unavailable,
-)  # fmt: skip
+)
 
 log = logging.getLogger(__name__)
 
-_DROP_AT_ONCE: Final = 2000
+QUOTA_BYTES = 8 << 30  # what etcd suggests as the most
+_SLICE = 1_000  # events or keys that are handled in one go, about a millisecond's worth
+_CHECKPOINT_S = 300.0  # how often what is left of long leases is written down, as etcd does
+_GARBAGE_BYTES = 4 << 20  # less is not worth a snapshot
 
 
-async def open_store(path: Path | None, clock: Clock) -> EmbeddedStore:
-    """Raises InUse, Corrupt and Unavailable; each says in one sentence what to do."""
-    disk = Disk(path) if path is not None else None
+class _Loader(State):
+    """The state as the disk tells it, with the leases beside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leases: dict[int, tuple[int, float]] = {}
+
+    def load_lease(self, lease: int, ttl_s: int, left_s: float) -> None:
+        self.leases[lease] = (ttl_s, left_s)
+
+    def load_revoke(self, lease: int) -> None:
+        self.leases.pop(lease, None)
+
+    def load_revision(self, revision: int) -> None:
+        if len(self.history) > 1 and revision != self.applied + 1:
+            raise records.BadRecord(f"revision {revision} follows revision {self.applied}")
+        super().load_revision(revision)
+
+    def load_compact(self, revision: int) -> None:
+        self.compacted = max(self.compacted, revision)
+
+
+async def open_store(path: Path | None, clock: Clock, *, quota_bytes: int = QUOTA_BYTES) -> EmbeddedStore:
+    """The store in directory `path`, which is made where there is none; without a path, one in memory alone.
+    Raises InUse, Corrupt, Unavailable; each says in one sentence what to do."""
+    state = _Loader()
+    if path is None:
+        state.loaded()
+        return EmbeddedStore(None, None, state, state.leases, clock, quota_bytes)
+    disk = Disk(path)
+    executor = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    def load() -> None:
+        disk.open(state)
+        state.loaded()
+
     try:
-        return EmbeddedStore(disk, clock)
+        await asyncio.get_running_loop().run_in_executor(executor, load)
     except BaseException:
-        if disk is not None:
-            disk.close()
+        executor.shutdown(wait=False)
         raise
+    return EmbeddedStore(disk, executor, state, state.leases, clock, quota_bytes)
 
 
 class EmbeddedStore:
-    """Belongs to the running event loop. Made by `open_store`."""
-
-    def __init__(self, disk: Disk | None, clock: Clock) -> None:
-        self._disk, self._clock = disk, clock
-        self._state = State()
-        self._leases = Leases(clock, self._expire)
-        if disk is not None:
-            self._load(disk)
-        self._hub = Hub(self._state.revision)
-        self._batch = Batch()
-        self._told = self._state.revision  # durable up to here
-        self._waiting: asyncio.Future[None] | None = None  # for the batch that gathers
-        self._committing: asyncio.Task[None] | None = None
-        self._in_flight: asyncio.Future[None] | None = None
-        self._failure: StoreError | None = None
-        self._thread = ThreadPoolExecutor(1, "store")
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def _load(self, disk: Disk) -> None:
-        state = self._state
-        last, compacted = disk.numbers()
-        state.load(disk.load())
-        state.compacted = compacted
-        state.revision = max(state.revision, last, compacted, 1)
-        while state.log and state.log[0][0].revision <= compacted:
-            state.log.popleft()
-        for identity, ttl_s in disk.leases().items():
-            self._leases.grant(ttl_s, identity)
-        for kv in state.range(Range(b"\0", b"\0")).kvs:
-            if kv.lease and kv.lease in self._leases:
-                self._leases.attach(kv.key, kv.lease, 0)
+    def __init__(
+        self,
+        disk: Disk | None,
+        executor: ThreadPoolExecutor | None,
+        state: State,
+        leases: dict[int, tuple[int, float]],
+        clock: Clock,
+        quota_bytes: int,
+    ) -> None:
+        self._disk, self._executor, self._state, self._clock = disk, executor, state, clock
+        self._quota_bytes = quota_bytes
+        self._hub = Hub(state, clock)
+        self._leases = Leases(clock)
+        for lease, (ttl_s, left_s) in leases.items():
+            self._leases.set(lease, ttl_s, left_s)
+        self._commits = Commits(disk, executor, lambda: state.applied, self._hub.deliver, self._hub.end)
+        self._timer: asyncio.TimerHandle | None = None
+        self._checkpoint = clock.call_later(_CHECKPOINT_S, self._checkpoint_leases)
+        self._set_timer()
+        self._stopped: StoreError | None = None
+        self._compacting: asyncio.Task[None] | None = None
+        self._compact_again = False
+        if state.floor < state.compacted:
+            self._tidy()
 
     # Reads
 
-    async def range(self, request: Range) -> RangeResult:
-        rules.check(request)
-        self._alive()
-        result = self._state.range(request)
-        await self._durable()
-        return result
-
     async def revision(self) -> int:
-        self._alive()
-        found = self._state.revision
-        await self._durable()
-        return found
+        self._check_open()
+        return self._hub.durable
 
-    def watch(
-        self, key: bytes, range_end: bytes = b"", *, start_revision: int = 0, prev_kv: bool = False
-    ) -> EmbeddedWatch:
-        state = self._state
-        watch = self._hub.open(key, range_end, start_revision or state.revision + 1, prev_kv)
-        if self._failure is not None:
-            watch.fail(self._failure)
-        elif start_revision:
-            try:
-                past = state.changes_since(start_revision)
-            except Compacted as error:
-                watch.fail(error)
-                return watch
-            changes = select([c for one in past for c in one if c.revision <= self._told], key, range_end)
-            if changes:
-                watch.deliver(batch_of(changes, self._told, prev_kv))
-        return watch
+    async def range(self, request: Range) -> RangeResult:
+        self._check_open()
+        check(request)
+        state, durable = self._state, self._hub.durable
+        if request.revision <= 0:
+            changed = state.changed_since(durable, request.key, request.range_end) if state.applied > durable else {}
+            return state.read(request, changed, durable)
+        state.check_revision(request.revision, durable)
+        changed = await self._changed_since(request.revision, request.key, request.range_end)
+        return state.read(request, changed, self._hub.durable)
+
+    async def _changed_since(self, revision: int, start: bytes, end: bytes) -> Changed:
+        """As State's, in slices; complete when it returns."""
+        state, changed, seen = self._state, Changed(), revision
+        while True:
+            stop = min(seen + _SLICE, state.applied)
+            state.add_changes(changed, seen, stop, start, end)
+            seen = stop
+            if seen == state.applied:
+                return changed
+            await self._clock.sleep(0)
+            state.check_revision(revision, state.applied)
 
     # Writes
 
@@ -140,250 +161,174 @@ class EmbeddedStore:
         return result
 
     async def _write(self, op: Op) -> OpResult:
-        rules.check(op)
-        self._alive()
-        result = self._execute(op)
-        await self._durable()
+        self._check_open()
+        check(op)
+        if self._state.size > self._quota_bytes and writes(op):
+            raise NoSpace
+        transaction = Transaction(self._state, self._leases)
+        result = transaction.run(op)
+        self._record(transaction)
+        await self._commits.wait()  # for what it read, too
         return result
 
-    def _execute(self, op: Op) -> OpResult:
-        """Everything of one request, in memory, as one revision. Raises before anything is changed."""
-        write = _Write(self._state, self._leases)
-        chosen = write.plan(op)
-        result = write.run(op, chosen)
-        if write.changes:
-            for change in write.changes:
-                self._batch.put(change.revision, change.sub, change.key, change.kv)
-            self._gather()
-        return result
+    def _record(self, transaction: Transaction) -> None:
+        if transaction.events:
+            self._state.commit(transaction.revision, transaction.events)
+            self._commits.record(records.encode_changes(transaction.revision, transaction.events))
 
-    async def compact(self, revision: int) -> None:
-        self._alive()
-        gone = self._state.compact(revision)
-        self._batch.compacted = revision
-        for at in range(0, max(len(gone), 1), _DROP_AT_ONCE):
-            self._batch.drop(gone[at : at + _DROP_AT_ONCE])
-            self._gather()
-            await self._durable()
+    def _check_open(self) -> None:
+        error = self._stopped or self._commits.error
+        if error is not None:
+            raise error
+
+    # Watches
+
+    def watch(
+        self, key: bytes, range_end: bytes = b"", *, start_revision: int = 0, prev_kv: bool = False
+    ) -> EmbeddedWatch:
+        self._check_open()
+        return self._hub.watch(key, range_end, start_revision, prev_kv)
 
     # Leases
 
     async def lease_grant(self, ttl_s: int, lease: int = 0) -> int:
-        self._alive()
-        granted = self._leases.grant(max(1, ttl_s), lease)
-        self._batch.leases[granted.identity] = granted.ttl_s
-        self._gather()
-        await self._durable()
-        return granted.identity
+        self._check_open()
+        lease, ttl_s = self._leases.grant(ttl_s, lease)
+        self._commits.record(records.encode_lease(lease, ttl_s, ttl_s))
+        self._set_timer()
+        await self._commits.wait()
+        return lease
 
     async def lease_keep_alive(self, lease: int) -> int:
-        self._alive()
-        return self._leases.renew(lease)
+        self._check_open()
+        return self._leases.keep_alive(lease)
 
     async def lease_revoke(self, lease: int) -> None:
-        self._alive()
-        dropped = self._leases.drop(lease)
-        self._batch.leases[lease] = None
-        if dropped.keys:
-            state = self._state
-            revision = state.revision + 1
-            for sub, key in enumerate(sorted(dropped.keys)):
-                change = Change(revision, sub, key, None, state.get(key))
-                state.apply(change)
-                self._batch.put(revision, sub, key, None)
-        self._gather()
-        await self._durable()
+        self._check_open()
+        self._revoke(lease)
+        await self._commits.wait()
 
-    def _expire(self, lease: int) -> None:
-        if self._failure is None:
-            task = asyncio.get_running_loop().create_task(self._revoke(lease), name=f"lease {lease}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    async def lease_time_to_live(self, lease: int) -> tuple[int, float, list[bytes]]:
+        """(time to live, seconds left, its keys in order). Raises LeaseNotFound."""
+        self._check_open()
+        return *self._leases.left(lease), sorted(self._state.attached.get(lease, ()))
 
-    async def _revoke(self, lease: int) -> None:
-        try:
-            await self.lease_revoke(lease)
-        except LeaseNotFound:
+    async def leases(self) -> list[int]:
+        self._check_open()
+        return self._leases.ids()
+
+    def _revoke(self, lease: int) -> None:
+        """The lease and all its keys, in one revision."""
+        self._leases.remove(lease)
+        transaction = Transaction(self._state, self._leases)
+        transaction.remove(sorted(self._state.attached.get(lease, ())))
+        self._record(transaction)
+        self._commits.record(records.encode_revoke(lease))
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        end = self._leases.next_end()
+        if end is not None:
+            self._timer = self._clock.call_later(max(0.0, end - self._clock.monotonic()), self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        if self._commits.error is not None:
             return
+        keys = 0
+        while keys < _SLICE and (lease := self._leases.ended()) is not None:
+            keys += 1 + len(self._state.attached.get(lease, ()))
+            self._revoke(lease)
+        self._set_timer()
+
+    def _checkpoint_leases(self) -> None:
+        if self._commits.error is not None:
+            return
+        for lease in self._leases.ids():
+            ttl_s, left_s = self._leases.left(lease)
+            if ttl_s > _CHECKPOINT_S:
+                self._commits.record(records.encode_lease(lease, ttl_s, left_s))
+        self._checkpoint = self._clock.call_later(_CHECKPOINT_S, self._checkpoint_leases)
+
+    # Compaction
+
+    async def compact(self, revision: int) -> None:
+        """Returns once it is durable that earlier revisions cannot be read; memory and disk are freed in the background."""
+        self._check_open()
+        state = self._state
+        if revision <= state.compacted:
+            raise Compacted(state.compacted)
+        if revision > self._hub.durable:
+            raise FutureRevision
+        state.compacted = revision
+        self._commits.record(records.encode_compact(revision))
+        await self._commits.wait()
+        self._tidy()
+
+    async def tidied(self) -> None:
+        """Returns once compaction has freed what it could."""
+        if self._compacting is not None:
+            await asyncio.shield(self._compacting)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of all versions of all keys held, about."""
+        return self._state.size
+
+    @property
+    def disk_bytes(self) -> int:
+        return self._disk.snapshot_bytes + self._disk.log_bytes if self._disk is not None else 0
+
+    def _tidy(self) -> None:
+        self._compact_again = True
+        if self._compacting is None or self._compacting.done():
+            self._compacting = asyncio.create_task(self._free(), name="store compaction")
+
+    async def _free(self) -> None:
+        try:
+            while self._compact_again:
+                self._compact_again = False
+                while self._state.prune(_SLICE):
+                    await self._clock.sleep(0)
+                if self.disk_bytes > 2 * self._state.size + _GARBAGE_BYTES:
+                    await self._snapshot()
         except StoreError as error:
-            log.error("lease %d could not expire: %s", lease, error)
+            log.warning("compaction gave up: %s", error)
+        except OSError as error:
+            log.warning("no snapshot could be written: %s", error)
 
-    # The way to the disk
-
-    def _alive(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def _gather(self) -> None:
-        """There is something to commit: a commit starts, or follows the one that runs."""
-        if self._waiting is None:
-            self._waiting = asyncio.get_running_loop().create_future()
-        if self._committing is None:
-            self._committing = asyncio.get_running_loop().create_task(self._commit_all(), name="store commits")
-
-    async def _durable(self) -> None:
-        """Returns once all that the state shows now is on disk."""
-        future = self._waiting or self._in_flight
-        if future is not None:
-            await asyncio.shield(future)
-
-    async def _commit_all(self) -> None:
+    async def _snapshot(self) -> None:
+        """Replaces the logs so far. Nothing is pruned while it is written."""
+        file, last = await self._commits.rotate()
         loop = asyncio.get_running_loop()
         try:
-            while self._waiting is not None and self._failure is None:
-                batch, future, revision = self._batch, self._waiting, self._state.revision
-                self._batch, self._waiting, self._in_flight = Batch(), None, future
-                try:
-                    if self._disk is not None:
-                        await loop.run_in_executor(self._thread, self._disk.commit, batch)
-                except StoreError as error:
-                    self._fail(error, future)
+            async for payload in slices(self._state, last, self._clock):
+                if self._stopped is not None:
                     return
-                self._in_flight = None
-                self._tell(revision)
-                if not future.done():
-                    future.set_result(None)
+                await loop.run_in_executor(None, file.add, payload)
+            await loop.run_in_executor(None, file.add, self._lease_records() + records.encode_end(last))
+            await loop.run_in_executor(None, file.finish)
         finally:
-            self._committing = None
+            file.abandon()
 
-    def _tell(self, revision: int) -> None:
-        if revision > self._told:
-            fresh = []
-            for changes in reversed(self._state.log):
-                number = changes[0].revision
-                if number <= self._told:
-                    break
-                if number <= revision:
-                    fresh.append(changes)
-            fresh.reverse()
-            self._told = revision
-            self._hub.tell(fresh, revision)
-
-    def _fail(self, error: StoreError, future: asyncio.Future[None]) -> None:
-        log.error("%s", error)
-        self._failure = error
-        for waiting in (future, self._waiting):
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(error)
-                waiting.exception()  # nobody may be waiting
-        self._waiting = self._in_flight = None
-        self._hub.end(error)
+    def _lease_records(self) -> bytes:
+        return b"".join(records.encode_lease(lease, *self._leases.left(lease)) for lease in self._leases.ids())
 
     async def close(self) -> None:
-        """Commits what is under way, ends the watches and lets go of the directory."""
-        if self._failure is None:
-            try:
-                await self._durable()
-            except StoreError as error:
-                log.error("closing: %s", error)
-        self._failure = self._failure or Unavailable("the store is closed")
-        if self._committing is not None:
-            await asyncio.gather(self._committing, return_exceptions=True)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._hub.end(None)
-        self._thread.shutdown(wait=True)
+        """Writes what is left, and lets go of the directory. Calls made from now on raise Unavailable."""
+        if self._stopped is not None:
+            return
+        self._stopped = Unavailable("etcdserver: server stopped")
+        if self._timer is not None:
+            self._timer.cancel()
+        self._checkpoint.cancel()
+        if self._compacting is not None:
+            await self._compacting
+        await self._commits.close()
+        self._hub.end(self._stopped)
+        if self._executor is not None:
+            self._executor.shutdown()
         if self._disk is not None:
             self._disk.close()
-            self._disk = None
-
-
-class _Write:
-    """One request against the state: first `plan`, which raises what there is to refuse, then `run`."""
-
-    def __init__(self, state: State, leases: Leases) -> None:
-        self._state, self._leases = state, leases
-        self._revision = state.revision + 1
-        self.changes: list[Change] = []
-
-    def plan(self, op: Op) -> list[bool]:
-        """Which branch each transaction takes, in order of visit. Compares see the state before the request."""
-        chosen: list[bool] = []
-        self._plan(op, chosen)
-        return chosen
-
-    def _plan(self, op: Op, chosen: list[bool]) -> None:
-        if isinstance(op, Txn):
-            holds = all(self._compare(c) for c in op.compare)
-            chosen.append(holds)
-            for inner in op.success if holds else op.failure:
-                self._plan(inner, chosen)
-        elif isinstance(op, Range):
-            self._state.check(op)
-        elif isinstance(op, Put):
-            if op.lease and op.lease not in self._leases:
-                raise LeaseNotFound
-            if (op.ignore_value or op.ignore_lease) and self._state.get(op.key) is None:
-                raise InvalidRequest("etcdserver: key not found")
-
-    def run(self, op: Op, chosen: Sequence[bool]) -> OpResult:
-        return self._run(op, iter(chosen).__next__)
-
-    def _run(self, op: Op, choose: object) -> OpResult:
-        if isinstance(op, Txn):
-            holds = choose()  # type: ignore[operator]
-            responses = [self._run(inner, choose) for inner in (op.success if holds else op.failure)]
-            return TxnResult(holds, responses, self._state.revision)
-        if isinstance(op, Range):
-            return self._state.range(op)
-        if isinstance(op, Put):
-            return self._put(op)
-        return self._delete(op)
-
-    def _change(self, key: bytes, kv: KeyValue | None, previous: KeyValue | None) -> None:
-        change = Change(self._revision, len(self.changes), key, kv, previous)
-        self.changes.append(change)
-        self._state.apply(change)
-
-    def _put(self, op: Put) -> PutResult:
-        old = self._state.get(op.key)
-        lease = old.lease if op.ignore_lease and old is not None else op.lease
-        value = old.value if op.ignore_value and old is not None else op.value
-        create, version = (old.create_revision, old.version + 1) if old is not None else (self._revision, 1)
-        self._change(op.key, KeyValue(op.key, value, create, self._revision, version, lease), old)
-        before = old.lease if old is not None else 0
-        if lease or before:
-            self._leases.attach(op.key, lease, before)
-        return PutResult(self._revision, old if op.prev_kv else None)
-
-    def _delete(self, op: Delete) -> DeleteResult:
-        gone = []
-        for key in self._state.keys(op.key, op.range_end):
-            old = self._state.get(key)
-            assert old is not None
-            self._change(key, None, old)
-            if old.lease:
-                self._leases.attach(key, 0, old.lease)
-            gone.append(old)
-        return DeleteResult(self._state.revision, len(gone), gone if op.prev_kv else [])
-
-    def _compare(self, compare: Compare) -> bool:
-        if compare.range_end:
-            found = self._state.range(Range(compare.key, compare.range_end)).kvs
-            return all(_holds(compare, kv) for kv in found)
-        return _holds(compare, self._state.get(compare.key))
-
-
-def _holds(compare: Compare, kv: KeyValue | None) -> bool:
-    actual: int | bytes
-    if compare.target == "value":
-        if kv is None:
-            return False
-        actual = kv.value
-    elif kv is None:
-        actual = 0
-    else:
-        actual = {
-            "version": kv.version, "create": kv.create_revision, "mod": kv.mod_revision, "lease": kv.lease,
-        }[compare.target]  # fmt: skip
-    wanted = compare.value
-    match compare.op:
-        case "=":
-            return actual == wanted
-        case "!=":
-            return actual != wanted
-        case ">":
-            return actual > wanted  # type: ignore[operator]
-        case _:
-            return actual < wanted  # type: ignore[operator]

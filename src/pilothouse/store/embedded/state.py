@@ -1,186 +1,226 @@
-"""The multi-version state in memory: what every key is now, and was at each revision since the last compaction.
+"""`State`: everything the store holds, in memory, without waiting and without disks.
 
-Source of the semantics: etcd's `rpc.proto` and server/storage/mvcc (`index`, `kvstore_txn`).
+The newest state is a dict of live keys with their order beside it. The past is a list of events for each revision that was not
+compacted, and each event knows what it replaced: the state at revision R is the newest one with whatever the revisions after R
+touched set back to what the first of them replaced. That makes a read of the recent past cost what changed since, and makes
+compaction the removal of the oldest lists.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import deque
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
 
-from sortedcontainers import SortedDict, SortedSet
+from sortedcontainers import SortedList
 
 from pilothouse.store.interface import Compacted, Event, FutureRevision, KeyValue, Range, RangeResult
 
-_ALL: Final = b"\0"
+Changed = dict[bytes, KeyValue | None]
+
+_KEY_OVERHEAD = 40  # what a record takes on disk beside its key and value
+_SORTS = {
+    "version": attrgetter("version"),
+    "create": attrgetter("create_revision"),
+    "mod": attrgetter("mod_revision"),
+    "value": attrgetter("value"),
+}
 
 
-class Change(NamedTuple):
-    """One key's change within a revision. kv None: it was deleted."""
-
-    revision: int
-    sub: int  # its place within the revision
-    key: bytes
-    kv: KeyValue | None
-    previous: KeyValue | None
+def inside(key: bytes, start: bytes, end: bytes) -> bool:
+    """Whether `key` is in the range that `start` and `end` mean in requests."""
+    if not end:
+        return key == start
+    return key >= start and (end == b"\0" or key < end)
 
 
-class Version(NamedTuple):
-    revision: int
-    sub: int
-    kv: KeyValue | None
+def size_of(kv: KeyValue) -> int:
+    return len(kv.key) + len(kv.value) + _KEY_OVERHEAD
 
 
 class State:
-    """Single-threaded. `revision` is that of the last write, `compacted` the oldest that can be read."""
-
     def __init__(self) -> None:
-        self.revision = 1  # etcd's first
-        self.compacted = 0
-        self._live: SortedDict[bytes, KeyValue] = SortedDict()
-        self._known: SortedSet[bytes] = SortedSet()  # every key that has a history
-        self._history: dict[bytes, list[Version]] = {}
-        self.log: deque[list[Change]] = deque()  # since the compaction, one entry a revision
+        self.live: dict[bytes, KeyValue] = {}
+        self.keys: SortedList = SortedList()
+        self.history: dict[int, list[Event]] = {}
+        self.attached: dict[int, set[bytes]] = {}  # lease: its keys
+        self.applied = 1  # the newest revision
+        self.compacted = 0  # the oldest that may be read
+        self.floor = 2  # the oldest whose events are held
+        self.size = 0  # of all versions held
 
-    def get(self, key: bytes) -> KeyValue | None:
-        found: KeyValue | None = self._live.get(key)
-        return found
+    # Changes
 
-    def keys(self, key: bytes, range_end: bytes) -> list[bytes]:
-        """The present keys of [key, range_end)."""
-        if not range_end:
-            return [key] if key in self._live else []
-        return list(self._live.irange(key, None if range_end == _ALL else range_end, inclusive=(True, False)))
+    def set(self, kv: KeyValue) -> KeyValue | None:
+        """Returns what it replaces."""
+        key = kv.key
+        old = self.live.get(key)
+        if old is None:
+            self.keys.add(key)
+        if kv.lease or (old is not None and old.lease):
+            self._attach(key, old.lease if old is not None else 0, kv.lease)
+        self.live[key] = kv
+        self.size += size_of(kv)
+        return old
 
-    def apply(self, change: Change) -> None:
-        """Makes one change; those of one revision come one after the other."""
-        key, kv = change.key, change.kv
-        self._history.setdefault(key, []).append(Version(change.revision, change.sub, kv))
-        self._known.add(key)
-        if kv is None:
-            self._live.pop(key, None)
-        else:
-            self._live[key] = kv
-        self.revision = change.revision
-        if self.log and self.log[-1][0].revision == change.revision:
-            self.log[-1].append(change)
-        else:
-            self.log.append([change])
+    def remove(self, key: bytes) -> KeyValue | None:
+        old = self.live.pop(key, None)
+        if old is not None:
+            self.keys.remove(key)
+            if old.lease:
+                self._attach(key, old.lease, 0)
+            self.size += len(key) + _KEY_OVERHEAD
+        return old
 
-    def load(self, changes: Iterable[tuple[int, int, bytes, KeyValue | None]]) -> None:
-        """Takes up what the disk holds, in order of revision."""
-        for revision, sub, key, kv in changes:
-            self.apply(Change(revision, sub, key, kv, self._live.get(key)))
+    def _attach(self, key: bytes, before: int, after: int) -> None:
+        if before == after:
+            return
+        if before:
+            keys = self.attached.get(before)
+            if keys is not None:
+                keys.discard(key)
+                if not keys:
+                    del self.attached[before]
+        if after:
+            self.attached.setdefault(after, set()).add(key)
 
-    def changes_since(self, revision: int) -> list[list[Change]]:
-        """Those of `revision` and later. Raises Compacted."""
-        if revision <= self.compacted:
-            raise Compacted(self.compacted)
-        found = []
-        for changes in reversed(self.log):
-            if changes[0].revision < revision:
-                break
-            found.append(changes)
-        found.reverse()
-        return found
+    def commit(self, revision: int, events: list[Event]) -> None:
+        self.history[revision] = events
+        self.applied = revision
 
     # Reads
 
-    def check(self, request: Range) -> None:
-        """Raises for a revision that cannot be read."""
-        if request.revision > self.revision:
+    def names(self, start: bytes, end: bytes) -> Iterator[bytes]:
+        """The live keys of a range, in order."""
+        if not end:
+            return iter((start,) if start in self.live else ())
+        low, high = self._bounds(start, end)
+        return self.keys.islice(low, high)  # type: ignore[no-any-return]
+
+    def _bounds(self, start: bytes, end: bytes) -> tuple[int, int]:
+        low = self.keys.bisect_left(start)
+        high = len(self.keys) if end == b"\0" else self.keys.bisect_left(end)
+        return low, max(low, high)
+
+    def check_revision(self, revision: int, newest: int) -> None:
+        if revision > newest:
             raise FutureRevision
-        if 0 < request.revision < self.compacted:
+        if revision < self.compacted:
             raise Compacted(self.compacted)
 
-    def range(self, request: Range) -> RangeResult:
-        """Raises FutureRevision and Compacted."""
-        self.check(request)
-        key, end = request.key, request.range_end
-        past = 0 < request.revision < self.revision
+    def changed_since(self, revision: int, start: bytes, end: bytes) -> Changed:
+        """For each key of the range that was touched after `revision`: what it was then."""
+        changed: Changed = {}
+        self.add_changes(changed, revision, self.applied, start, end)
+        return changed
+
+    def add_changes(self, changed: Changed, after: int, upto: int, start: bytes, end: bytes) -> None:
+        history, setdefault = self.history, changed.setdefault
+        for revision in range(after + 1, upto + 1):
+            for _, kv, prev in history.get(revision, ()):
+                if inside(kv.key, start, end):
+                    setdefault(kv.key, prev)
+
+    def read(self, request: Range, changed: Changed, revision: int) -> RangeResult:
+        """Answers `request` from the newest state with `changed` set back. `revision` is the one to answer with."""
+        start, end = request.key, request.range_end
         if not end:
-            kv = self._at(key, request.revision) if past else self._live.get(key)
-            kvs, count = ([kv], 1) if kv is not None else ([], 0)
+            kv = changed[start] if start in changed else self.live.get(start)
+            found = [kv] if kv is not None else []
+            return self._shape(request, found, len(found), revision)
+        low, high = self._bounds(start, end)
+        count = high - low
+        for key, kv in changed.items():
+            count += (kv is not None) - (key in self.live)
+        if request.count_only:
+            return RangeResult([], count, False, revision)
+        limit = 0 if _filters(request) else max(0, request.limit)
+        kvs: list[KeyValue]
+        if not changed:
+            live = self.live
+            stop = min(high, low + limit + 1) if limit else high
+            kvs = [live[key] for key in self.keys.islice(low, stop)]
         else:
-            stop = None if end == _ALL else end
-            if past:
-                every = (self._at(k, request.revision) for k in self._known.irange(key, stop, inclusive=(True, False)))
-                kvs = [kv for kv in every if kv is not None]
-                count = len(kvs)
-            else:
-                upper = len(self._live) if stop is None else self._live.bisect_left(stop)
-                lower = self._live.bisect_left(key)
-                count = max(0, upper - lower)
-                if request.count_only:
-                    return RangeResult([], count, False, self.revision)
-                plain = request.sort_target == "key" and not request.descending and not _filters(request)
-                if request.limit and plain:
-                    upper = min(upper, lower + request.limit)
-                kvs = self._live.values()[lower:upper] if upper > lower else []
+            kvs = list(islice(self._then(low, high, changed), limit + 1 if limit else None))
+        return self._shape(request, kvs, count, revision)
+
+    def _then(self, low: int, high: int, changed: Changed) -> Iterator[KeyValue]:
+        gone = sorted(key for key, kv in changed.items() if kv is not None and key not in self.live)
+        live = self.live
+        names: Iterable[bytes] = merge(self.keys.islice(low, high), gone)
+        for key in names:
+            kv = changed[key] if key in changed else live[key]
+            if kv is not None:
+                yield kv
+
+    @staticmethod
+    def _shape(request: Range, kvs: list[KeyValue], count: int, revision: int) -> RangeResult:
+        if request.count_only:
+            return RangeResult([], count, False, revision)
         if _filters(request):
             kvs = [kv for kv in kvs if _passes(request, kv)]
-        if request.count_only:
-            return RangeResult([], count, False, self.revision)
-        if request.sort_target != "key" or request.descending:
-            kvs = _sorted(request, kvs)
-        more = False
-        if request.limit and end:
-            more = count > request.limit if not _filters(request) else len(kvs) > request.limit
+            if request.sort_target != "key":
+                kvs.sort(key=_SORTS[request.sort_target], reverse=request.descending)
+            elif request.descending:
+                kvs.reverse()
+        more = 0 < request.limit < len(kvs)
+        if more:
             kvs = kvs[: request.limit]
         if request.keys_only:
             kvs = [kv._replace(value=b"") for kv in kvs]
-        return RangeResult(list(kvs), count, more, self.revision)
-
-    def _at(self, key: bytes, revision: int) -> KeyValue | None:
-        history = self._history.get(key)
-        if not history:
-            return None
-        place = bisect_right(history, revision, key=lambda v: v.revision)
-        return history[place - 1].kv if place else None
+        return RangeResult(kvs, count, more, revision)
 
     # Compaction
 
-    def compact(self, revision: int) -> list[tuple[int, int]]:
-        """Forgets what nobody can read any more; returns (revision, sub) of what may leave the disk.
+    def prune(self, limit: int) -> bool:
+        """Forgets what compaction made unreadable, about `limit` events of it. Returns whether more is left."""
+        while self.floor < self.compacted and limit > 0:
+            events = self.history.pop(self.floor, [])
+            for type_, kv, prev in events:
+                if prev is not None:
+                    self.size -= size_of(prev)
+                if type_ == "DELETE":
+                    self.size -= size_of(kv)
+            limit -= len(events) + 1
+            self.floor += 1
+        return self.floor < self.compacted
 
-        Raises Compacted and FutureRevision.
-        """
-        if revision <= self.compacted:
-            raise Compacted(self.compacted)
-        if revision > self.revision:
-            raise FutureRevision
-        self.compacted = revision
-        gone: list[tuple[int, int]] = []
-        while self.log and self.log[0][0].revision <= revision:
-            for change in self.log.popleft():
-                self._prune(change.key, revision, gone)
-        return gone
+    # Loading (records.Loader's part)
 
-    def _prune(self, key: bytes, revision: int, gone: list[tuple[int, int]]) -> None:
-        history = self._history.get(key)
-        if history is None:
-            return
-        place = bisect_right(history, revision, key=lambda v: v.revision)
-        keep = place - 1 if place and history[place - 1].kv is not None else place
-        gone += [(v.revision, v.sub) for v in history[:keep]]
-        if keep:
-            del history[:keep]
-        if not history:
-            del self._history[key]
-            self._known.discard(key)
+    def load_key(self, kv: KeyValue) -> None:
+        self.live[kv.key] = kv
+        self.size += size_of(kv)
 
+    def load_put(self, revision: int, kv: KeyValue) -> None:
+        old = self.live.get(kv.key)
+        self.live[kv.key] = kv
+        self.size += size_of(kv)
+        self.history.setdefault(revision, []).append(Event("PUT", kv, old))
 
-def event_of(change: Change) -> Event:
-    if change.kv is None:
-        return Event("DELETE", KeyValue(change.key, b"", 0, change.revision, 0), change.previous)
-    return Event("PUT", change.kv, change.previous)
+    def load_delete(self, revision: int, key: bytes) -> None:
+        old = self.live.pop(key, None)
+        self.size += len(key) + _KEY_OVERHEAD
+        self.history.setdefault(revision, []).append(Event("DELETE", KeyValue(key, b"", 0, revision, 0), old))
+
+    def load_revision(self, revision: int) -> None:
+        self.applied = revision
+
+    def loaded(self) -> None:
+        """Builds what is derived."""
+        self.keys = SortedList(self.live)
+        self.floor = next(iter(self.history), self.applied + 1)
+        for kv in self.live.values():
+            if kv.lease:
+                self.attached.setdefault(kv.lease, set()).add(kv.key)
 
 
 def _filters(request: Range) -> bool:
+    """Whether all keys must be seen before the limit applies."""
     return bool(
-        request.min_mod_revision
+        request.sort_target != "key"
+        or request.descending
+        or request.min_mod_revision
         or request.max_mod_revision
         or request.min_create_revision
         or request.max_create_revision
@@ -188,26 +228,9 @@ def _filters(request: Range) -> bool:
 
 
 def _passes(request: Range, kv: KeyValue) -> bool:
-    return (
-        kv.mod_revision >= request.min_mod_revision
-        and (not request.max_mod_revision or kv.mod_revision <= request.max_mod_revision)
-        and kv.create_revision >= request.min_create_revision
-        and (not request.max_create_revision or kv.create_revision <= request.max_create_revision)
+    return not (
+        (request.min_mod_revision and kv.mod_revision < request.min_mod_revision)
+        or (request.max_mod_revision and kv.mod_revision > request.max_mod_revision)
+        or (request.min_create_revision and kv.create_revision < request.min_create_revision)
+        or (request.max_create_revision and kv.create_revision > request.max_create_revision)
     )
-
-
-def _sorted(request: Range, kvs: list[KeyValue]) -> list[KeyValue]:
-    def by(kv: KeyValue) -> bytes | int:
-        match request.sort_target:
-            case "version":
-                return kv.version
-            case "create":
-                return kv.create_revision
-            case "mod":
-                return kv.mod_revision
-            case "value":
-                return kv.value
-            case _:
-                return kv.key
-
-    return sorted(kvs, key=by, reverse=request.descending)
