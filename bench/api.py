@@ -209,7 +209,10 @@ async def _measure(server: Server, row: Row, count: int, number: int) -> Figures
     used_s = server.cpu_s() - before_s
     delays = sorted(result.latencies_s)
     return Figures(
-        done / result.seconds, used_s / done * 1e6, delays[len(delays) // 2] * 1e3, delays[int(len(delays) * 0.99)] * 1e3
+        done / result.seconds,
+        used_s / done * 1e6,
+        delays[len(delays) // 2] * 1e3,
+        delays[int(len(delays) * 0.99)] * 1e3,
     )
 
 

@@ -207,7 +207,13 @@ class _Watching(asyncio.Protocol):
 
 
 async def watching(
-    port: int, tls: ssl.SSLContext, watch: bytes, watchers: int, updates: Iterable[bytes], expected: int, timed: int = 10
+    port: int,
+    tls: ssl.SSLContext,
+    watch: bytes,
+    watchers: int,
+    updates: Iterable[bytes],
+    expected: int,
+    timed: int = 10,
 ) -> Result:
     """`watchers` watches while the updates are written, until all of them have seen `expected` events."""
     loop = asyncio.get_running_loop()

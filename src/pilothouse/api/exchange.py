@@ -6,7 +6,7 @@ encoded only to be decoded again: whoever receives one treats it as read-only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -53,6 +53,7 @@ class Response:
     body: bytes = b""
     object: Obj | None = None  # within the process: the decoded body, in place of `body`
     events: AsyncIterator[list[WatchEvent]] | None = None  # within the process: a watch; batches are never empty
+    slices: Iterable[bytes] | None = None  # on the wire: a body too large to be held whole, made as it is sent
     chunks: AsyncIterator[bytes] | None = None  # on the wire: a body that is sent as it comes (watch, logs)
     warnings: list[str] = field(default_factory=list)
     taken: Any = None  # on the wire: the connection was upgraded and used; the front's own object for it
