@@ -70,6 +70,7 @@ class APIServer:
         self.core = Core(store, clock, self.config, self.registry, Feed(store, clock), Leases(store, clock))
         self.metrics = Metrics()
         self.discovery = Discovery(self.core)
+        self.openapi: Any = None  # discovery_openapi.OpenAPI, once it is asked for
         self.health = Health(store.revision, lambda: self.ready, self.core.stopping.is_set)
         self.objects = StoredObjects(self.core, self.handle)
         self._limit = flowcontrol.Limit(self.config.max_requests_inflight, self.config.max_mutating_requests_inflight)

@@ -11,6 +11,7 @@ from pilothouse.api.objects import Obj
 MAJOR: Final = "1"
 MINOR: Final = "37"
 GIT_VERSION: Final = "v1.37.2"
+SHORT: Final = f"{MAJOR}.{MINOR}"
 
 
 def info() -> Obj:

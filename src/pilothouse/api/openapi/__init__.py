@@ -1,1 +1,1 @@
-"""OpenAPI documents from the tables: `v3.document`, `descriptions`."""
+"""OpenAPI documents from the tables: `v3` and `v2`, `custom` for custom resources, and `gnostic`, their form as protobuf."""

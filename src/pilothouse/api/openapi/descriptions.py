@@ -1,6 +1,7 @@
 """What upstream says about types and fields, from the docstrings of lightkube-models, which carry upstream's own texts.
 
-The modules are read as text: importing them would make thousands of classes.
+The modules are read as text: importing them would make thousands of classes. Their lines are wrapped, and upstream's are not: a
+line that ends before it is full ends a paragraph.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 _CLASS: Final = re.compile(r'^class (\w+)\(DictMixin\):\n(?:    (?:r)?"""(.*?)""")?', re.MULTILINE | re.DOTALL)
+_WIDTH: Final = 78
 _PARAMETER: Final = re.compile(r"^\s*\* \*\*(\w+)\*\* ``[^`]*`` - ", re.MULTILINE)
 
 
@@ -49,6 +52,14 @@ def _plain_name(name: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without the indentation of the docstring."""
-    lines = [line.strip() for line in text.strip().splitlines()]
-    return "\n".join(lines).replace("\\\\", "\\").strip()
+    """Without the indentation and the line breaks of the docstring."""
+    lines = [line.strip() for line in text.strip().replace("\\\\", "\\").splitlines()]
+    if not lines:
+        return ""
+    out = [lines[0]]
+    for before, line in pairwise(lines):
+        full = len(before) + 1 + len(line.partition(" ")[0]) > _WIDTH
+        if line:
+            out.append(" " if full and before else "\n\n")
+            out.append(line)
+    return "".join(out)

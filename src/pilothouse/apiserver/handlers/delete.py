@@ -16,6 +16,7 @@ from pilothouse.apiserver.handlers import bodies, writing
 from pilothouse.apiserver.handlers.options import DeleteOptions, check_delete_options
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.registry.entries import Entry
+from pilothouse.apiserver.registry.resources import ServedResource
 from pilothouse.apiserver.registry.storage import Lost
 from pilothouse.clock import format_time, parse_time
 
@@ -33,6 +34,8 @@ _RETURN_OBJECT = frozenset(
         ("storage.k8s.io", "volumeattachments"), ("storage.k8s.io", "volumeattributesclasses"),
     }
 )  # fmt: skip
+# Versions of these that answer with a Status all the same.
+_RETURN_STATUS = frozenset({("resource.k8s.io", "v1", "devicetaintrules")})
 # Events have no dependents: upstream's strategy of them says so.
 _NO_DEPENDENTS = frozenset({("", "events")})
 # What is deleted without a word about its dependents leaves them behind here, as in the first versions of these kinds.
@@ -41,6 +44,11 @@ _JOBS_WARNING = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
     "propagationPolicy=Orphan to suppress this warning"
 )
+
+
+def returns_object(served: ServedResource) -> bool:
+    """Whether the answer of a completed deletion is the object, and not a Status."""
+    return (served.gvr.group, served.gvr.resource) in _RETURN_OBJECT and served.gvr not in _RETURN_STATUS
 
 
 async def handle(scope: Scope) -> Response:
@@ -62,7 +70,7 @@ async def delete(scope: Scope, options: DeleteOptions) -> tuple[Entry | Obj, boo
     if isinstance(entry, _Left):
         return entry.entry, False
     gone = isinstance(entry, _Gone)
-    return (entry.entry if name in _RETURN_OBJECT else _status(scope, entry.entry)), gone
+    return (entry.entry if returns_object(scope.served) else _status(scope, entry.entry)), gone
 
 
 class _Result:

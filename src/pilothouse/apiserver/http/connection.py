@@ -301,7 +301,9 @@ class Connection(asyncio.Protocol):
                     await self._send(view[at : at + _SLICE])
                 return incoming.keep
         if response.slices is not None and _takes_gzip(request):
-            response.headers.update({"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+            vary = response.headers.get("Vary")
+            encoding = "Accept-Encoding"
+            response.headers |= {"Content-Encoding": "gzip", "Vary": f"{encoding}, {vary}" if vary else encoding}
             response.chunks = _gzip(response.slices)
         self._head(incoming, response, None)
         if not bare:
