@@ -1,5 +1,6 @@
 """`Store`: the one interface to the cluster's state, with etcd's semantics. The embedded engine and the client of an
-external etcd cluster implement it; the API server and the gRPC front use nothing else.
+external etcd cluster implement it, and the API server uses nothing else. `Maintained` is what the gRPC front needs besides,
+and only the embedded engine has it.
 
 Keys and values are bytes. Revisions are etcd's: one counter for the whole store, raised by one for each transaction that
 writes. Source of the semantics: etcd's API documentation, "KV API guarantees" and `rpc.proto`.
@@ -7,7 +8,8 @@ writes. Source of the semantics: etcd's API documentation, "KV API guarantees" a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
@@ -126,8 +128,25 @@ class WatchBatch(NamedTuple):
     revision: int
 
 
+class LeaseStatus(NamedTuple):
+    lease: int
+    granted_ttl_s: int
+    left_s: float
+    keys: list[bytes]  # in order; empty unless asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    revision: int
+    size_bytes: int  # of what is on disk
+    in_use_bytes: int  # of that, what is not garbage
+    index: int  # of commits (etcd: raft index); never goes back
+    term: int  # rises with each start (etcd: with each election)
+
+
 class Watch(Protocol):
-    """`async for batch in watch`. Ends when cancelled; raises Compacted, or Overrun where the reader was too slow."""
+    """`async for batch in watch`. Ends when cancelled; raises Compacted where what comes next was compacted away, at the
+    start or because the reader was too slow, and Unavailable."""
 
     def __aiter__(self) -> AsyncIterator[WatchBatch]: ...
 
@@ -155,10 +174,6 @@ class FutureRevision(StoreError):
         super().__init__("etcdserver: mvcc: required revision is a future revision")
 
 
-class Overrun(StoreError):
-    """A watcher did not read while its backlog grew past the limit, and was cut off."""
-
-
 class LeaseNotFound(StoreError):
     def __init__(self) -> None:
         super().__init__("etcdserver: requested lease not found")
@@ -170,8 +185,10 @@ class LeaseExists(StoreError):
 
 
 class NoSpace(StoreError):
-    def __init__(self) -> None:
-        super().__init__("etcdserver: mvcc: database space exceeded")
+    """The quota is used up, or the disk is full. Nothing was changed; reads and deletes still work."""
+
+    def __init__(self, message: str = "etcdserver: mvcc: database space exceeded") -> None:
+        super().__init__(message)
 
 
 class InvalidRequest(StoreError):
@@ -201,11 +218,22 @@ class Store(Protocol):
 
     async def txn(self, request: Txn) -> TxnResult: ...
 
-    def watch(self, key: bytes, range_end: bytes = b"", *, start_revision: int = 0, prev_kv: bool = False) -> Watch:
+    def watch(
+        self,
+        key: bytes,
+        range_end: bytes = b"",
+        *,
+        start_revision: int = 0,
+        prev_kv: bool = False,
+        no_put: bool = False,
+        no_delete: bool = False,
+    ) -> Watch:
         """Events of [key, range_end) from start_revision on (0: after the present revision)."""
         ...
 
-    async def compact(self, revision: int) -> None: ...
+    async def compact(self, revision: int, *, physical: bool = False) -> None:
+        """Revisions before `revision` cannot be read any more; `physical` waits until their memory is free, too."""
+        ...
 
     async def lease_grant(self, ttl_s: int, lease: int = 0) -> int:
         """Returns the lease's id: the one given, or a fresh one."""
@@ -217,11 +245,85 @@ class Store(Protocol):
 
     async def lease_revoke(self, lease: int) -> None: ...
 
+    async def lease_time_to_live(self, lease: int, *, keys: bool = False) -> LeaseStatus: ...
+
+    async def lease_list(self) -> list[int]: ...
+
     async def revision(self) -> int:
         """The present revision."""
         ...
 
+    async def status(self) -> Status: ...
+
     async def close(self) -> None: ...
+
+
+class Version(NamedTuple):
+    """One version of one key. `sub` counts the changes of one revision from 0. Of a deletion, `kv` has only key and
+    mod_revision."""
+
+    kv: KeyValue
+    sub: int
+    deleted: bool
+
+
+@dataclass(slots=True)
+class Export:
+    """All that a store holds at one revision. `versions`: what etcd's database would hold, in order of revision and sub:
+    each key's newest version up to `compacted`, and all since."""
+
+    revision: int
+    compacted: int
+    index: int
+    term: int
+    leases: list[LeaseStatus]
+    meta: dict[str, bytes]
+    versions: AsyncIterator[list[Version]]
+
+
+class KeysHash(NamedTuple):
+    hash: int
+    revision: int
+    compacted: int
+
+
+Alarm: TypeAlias = Literal["NOSPACE", "CORRUPT"]
+
+
+class Maintained(Store, Protocol):
+    """A store that is all here: what an etcd server does besides serving keys."""
+
+    @property
+    def term(self) -> int: ...
+
+    @property
+    def index(self) -> int: ...
+
+    def export(self) -> AbstractAsyncContextManager[Export]:
+        """A consistent copy, to be read while the store goes on."""
+        ...
+
+    async def hash_kv(self, revision: int = 0) -> KeysHash:
+        """etcd's HashKV: equal to a real etcd's with the same history. Raises Compacted, FutureRevision."""
+        ...
+
+    async def defragment(self) -> None:
+        """Returns once the disk holds no garbage."""
+        ...
+
+    @property
+    def alarms(self) -> frozenset[Alarm]: ...
+
+    async def set_alarm(self, alarm: Alarm, active: bool) -> None:
+        """NOSPACE sets itself when the quota is exceeded, and is only ever taken back here."""
+        ...
+
+    @property
+    def meta(self) -> Mapping[str, bytes]:
+        """Small durable facts beside the keys: the cluster's id, users and roles."""
+        ...
+
+    async def set_meta(self, name: str, value: bytes | None) -> None: ...
 
 
 def prefix_end(prefix: bytes) -> bytes:

@@ -7,26 +7,26 @@ All methods block: the engine calls them on a thread.
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pilothouse.store.embedded import frames, records
+from pilothouse.store.embedded.files import Files
 from pilothouse.store.interface import Corrupt, InUse, Unavailable
 
-_ROOM = 4 << 20  # set aside at a time: a sync of overwritten room costs half of one that grows the file
+ROOM = 4 << 20  # set aside at a time: a sync of overwritten room costs half of one that grows the file
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def open_failed(path: Path, error: OSError) -> Unavailable:
     """What to tell the one who asked for `path`."""
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return Unavailable(f"no permission to write {path}; change its owner or choose another data directory")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return Unavailable(f"no space left for {path}; free some space on that disk and start again")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return Unavailable(f"{path} is not a directory; choose another data directory")
-    return Unavailable(f"cannot use {path}: {error.strerror}; repair the disk and start again")
+    return Unavailable(f"cannot use {path}: {error.strerror or error}; repair the disk and start again")
 
 
 def damaged(path: Path, what: object) -> Corrupt:
@@ -34,27 +34,39 @@ def damaged(path: Path, what: object) -> Corrupt:
 
 
 class Disk:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: Files | None = None) -> None:
         self.path = path
+        self.files = files or Files()
         self.snapshot_bytes = 0
+        self.sequence = 0  # of the next frame; never goes back
         self._earlier_bytes = 0  # of the logs since the snapshot, without the one that is written to
         self._lock = -1
         self._log = -1
         self._at = 0
-        self._room = 0
+        self._end = 0  # of the room set aside
         self._generation = 0
-        self._sequence = 0
 
     @property
     def log_bytes(self) -> int:
         """Of all logs since the snapshot."""
         return self._earlier_bytes + self._at
 
+    @property
+    def room(self) -> int:
+        """How many bytes can be appended without asking the file system for more."""
+        return self._end - self._at
+
     def open(self, loader: records.Loader) -> None:
         """Locks the directory and gives `loader` all that it holds. Raises InUse, Corrupt, Unavailable."""
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._take_lock()
+            self.files.make_directory(self.path)
+            try:
+                self._lock = self.files.lock(self.path / "lock")
+            except BlockingIOError as error:
+                raise InUse(
+                    f"the data directory {self.path} is in use by process {error or 'unknown'}; "
+                    "stop that one or choose another directory"
+                ) from None
             try:
                 self._load(loader)
             except BaseException:
@@ -63,145 +75,134 @@ class Disk:
         except OSError as error:
             raise open_failed(self.path, error) from None
 
-    def _take_lock(self) -> None:
-        self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(self._lock)
-            raise InUse(
-                f"the data directory {self.path} is in use by process {pid}; stop that one or choose another directory"
-            ) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
-
     def _load(self, loader: records.Loader) -> None:
+        for name in self.files.names(self.path):
+            if name.endswith(".new"):
+                self.files.unlink(self.path / name)  # was never completed
         logs, snapshots = self._generations("log-"), self._generations("snapshot-")
         if not logs and not snapshots:
             self._log = self._create_log(0, 1)
-            self._sequence = 1
+            self.sequence = 1
             return
         base = max(snapshots, default=0)
         wanted = set(range(base, max(logs, default=base) + 1))
         for missing in sorted(wanted - logs):
             raise damaged(self._file("log-", missing), "it is missing")
-        if not snapshots and 0 not in logs:
-            raise damaged(self._file("snapshot-", min(logs)), "it is missing")
         expected = self._load_snapshot(base, loader) if snapshots else 1
         for generation in sorted(wanted):
             expected = self._load_log(generation, expected, loader, last=generation == max(wanted))
-        self._sequence = expected
+        self.sequence = expected
         self._delete_before(base)
 
     def _generations(self, prefix: str) -> set[int]:
-        found = set()
-        for entry in os.scandir(self.path):
-            if entry.name.endswith(".new"):
-                os.unlink(entry.path)  # was never completed
-            elif entry.name.startswith(prefix) and entry.name[len(prefix) :].isdecimal():
-                found.add(int(entry.name[len(prefix) :]))
-        return found
+        names = self.files.names(self.path)
+        return {int(n[len(prefix) :]) for n in names if n.startswith(prefix) and n[len(prefix) :].isdecimal()}
 
     def _file(self, prefix: str, generation: int) -> Path:
         return self.path / f"{prefix}{generation:08d}"
 
+    def _source(self, file: int) -> frames.Source:
+        return frames.Source(lambda at, size: self.files.read(file, at, size), self.files.size(file))
+
     def _load_snapshot(self, generation: int, loader: records.Loader) -> int:
         path = self._file("snapshot-", generation)
-        data = path.read_bytes()
-        self.snapshot_bytes = len(data)
+        file = self.files.open(path)
         try:
-            first = frames.read_file_header(data, frames.SNAPSHOT, generation)
-            ended = 0
-            for payload, _ in frames.frames(data, 1, tearable=False):
+            source = self._source(file)
+            self.snapshot_bytes = source.size
+            first = frames.read_file_header(source, frames.SNAPSHOT, generation)
+            ended = False
+            for payload, _ in frames.frames(source, 1, tearable=False):
                 ended = records.decode(payload, loader)
             if not ended:
                 raise frames.Damaged("its end is missing")
         except (frames.Damaged, records.BadRecord) as error:
             raise damaged(path, error) from None
+        finally:
+            self.files.close(file)
         return first
 
     def _load_log(self, generation: int, expected: int, loader: records.Loader, *, last: bool) -> int:
         path = self._file("log-", generation)
-        data = path.read_bytes()
-        end, sequence = frames.FILE_HEADER_SIZE, expected
+        file = self.files.open(path)
         try:
-            if frames.read_file_header(data, frames.LOG, generation) != expected:
+            source = self._source(file)
+            end, sequence = frames.FILE_HEADER_SIZE, expected
+            if frames.read_file_header(source, frames.LOG, generation) != expected:
                 raise frames.Damaged("records before it are missing")
-            for payload, end in frames.frames(data, expected, tearable=last):  # noqa: B007
+            for payload, end in frames.frames(source, expected, tearable=last):  # noqa: B007
                 records.decode(payload, loader)
                 sequence += 1
+            if not last:
+                self._earlier_bytes += end
+                return sequence
+            self._generation, self._at, self._end = generation, end, source.size
+            if source.read(end, source.size - end).strip(b"\0"):
+                # A torn last write, which nobody was told of: leave only zeros behind the end.
+                self.files.truncate(file, end)
+                self.files.sync(file)
+                self._end = end
+            self._log, file = file, -1
         except (frames.Damaged, records.BadRecord) as error:
             raise damaged(path, error) from None
-        if not last:
-            self._earlier_bytes += end
-        else:
-            self._log = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            self._generation, self._at, self._room = generation, end, len(data)
-            if data[end:].strip(b"\0"):  # a torn last write, which nobody was told of: leave only zeros behind the end
-                os.ftruncate(self._log, end)
-                self._room = end
-                self._set_room_aside(0)
+        finally:
+            if file >= 0:
+                self.files.close(file)
         return sequence
 
     def _create_log(self, generation: int, first: int) -> int:
+        """On an OSError everything is as it was."""
         final = self._file("log-", generation)
         new = final.with_suffix(".new")
-        log = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        log = self.files.create(new)
         try:
             header = frames.file_header(frames.LOG, generation, first)
-            self._write(log, header, 0)
-            os.posix_fallocate(log, 0, _ROOM)
-            os.fsync(log)
-            os.rename(new, final)
-            self._sync_directory()
+            self.files.reserve(log, 0, ROOM)
+            self.files.write(log, header, 0)
+            self.files.sync(log)
         except BaseException:
-            os.close(log)
+            self.files.close(log)
+            self.files.unlink(new)
             raise
-        self._generation, self._at, self._room = generation, len(header), _ROOM
+        try:
+            self.files.rename(new, final)
+            self.files.sync_directory(self.path)
+        except OSError as error:
+            # Whether it is there after a crash is unknown, so neither log may be written to.
+            self.files.close(log)
+            raise Unavailable(f"etcdserver: cannot write to {self.path}: {error.strerror or error}") from None
+        self._generation, self._at, self._end = generation, len(header), ROOM
         return log
 
-    def _sync_directory(self) -> None:
-        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-
-    def _set_room_aside(self, needed: int) -> None:
-        size = max(_ROOM, needed)
-        os.posix_fallocate(self._log, self._room, size)
-        self._room += size
-        os.fsync(self._log)
-
-    @staticmethod
-    def _write(file: int, data: bytes, at: int) -> None:
-        rest = memoryview(data)
-        while rest:
-            written = os.pwrite(file, rest, at)
-            rest, at = rest[written:], at + written
+    def set_room_aside(self, size: int) -> None:
+        """Makes sure that `size` bytes can be appended, and some more. An OSError leaves everything as it was."""
+        more = max(ROOM, size - self.room)
+        self.files.reserve(self._log, self._end, more)
+        self._end += more
 
     def append(self, payload: bytes) -> None:
         """Returns once `payload` is on the disk. After an OSError nothing may be appended any more: what is on the disk
         is unknown until it is read again."""
-        data = frames.frame(payload, self._sequence)
-        if self._at + len(data) > self._room:
-            self._set_room_aside(len(data))
-        self._write(self._log, data, self._at)
-        os.fdatasync(self._log)
+        data = frames.frame(payload, self.sequence)
+        if len(data) > self.room:
+            self.set_room_aside(len(data))
+        self.files.write(self._log, data, self._at)
+        self.files.sync(self._log)
         self._at += len(data)
-        self._sequence += 1
+        self.sequence += 1
 
     def rotate(self) -> SnapshotFile:
-        """Begins the next log. Returns the snapshot that must hold everything appended before it."""
-        done = self._log
-        self._earlier_bytes = self.log_bytes
-        self._log = self._create_log(self._generation + 1, self._sequence)
-        os.close(done)
-        return SnapshotFile(self._file("snapshot-", self._generation), self._generation, self._sequence, self._adopt)
+        """Begins the next log. Returns the snapshot that must hold everything appended before it. An OSError leaves
+        everything as it was; after Unavailable nothing may be appended any more."""
+        before, done = self.log_bytes, self._log
+        self._log = self._create_log(self._generation + 1, self.sequence)
+        self._earlier_bytes = before
+        self.files.close(done)
+        path = self._file("snapshot-", self._generation)
+        return SnapshotFile(self.files, path, self._generation, self.sequence, self._adopt)
 
     def _adopt(self, file: SnapshotFile) -> None:
-        self._sync_directory()
+        self.files.sync_directory(self.path)
         self.snapshot_bytes = file.size
         self._earlier_bytes = 0
         self._delete_before(file.generation)
@@ -210,31 +211,31 @@ class Disk:
         for prefix in ("snapshot-", "log-"):
             for old in self._generations(prefix):
                 if old < generation:
-                    os.unlink(self._file(prefix, old))
+                    self.files.unlink(self._file(prefix, old))
 
     def close(self) -> None:
         for file in (self._log, self._lock):
             if file >= 0:
-                os.close(file)
+                self.files.close(file)
         self._log = self._lock = -1
 
 
 class SnapshotFile:
     """A snapshot on its way: `add` payloads, then `finish`; before that it counts for nothing."""
 
-    def __init__(self, path: Path, generation: int, first: int, adopt: Callable[[SnapshotFile], None]) -> None:
+    def __init__(
+        self, files: Files, path: Path, generation: int, first: int, adopt: Callable[[SnapshotFile], None]
+    ) -> None:
         self.generation = generation
         self.size = 0
-        self._path, self._adopt = path, adopt
+        self._files, self._path, self._adopt = files, path, adopt
         self._new = path.with_suffix(".new")
         self._frames = 0
-        self._file = os.open(self._new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._file = files.create(self._new)
         self._append(frames.file_header(frames.SNAPSHOT, generation, first))
 
     def _append(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
+        self._files.write(self._file, data, self.size)
         self.size += len(data)
 
     def add(self, payload: bytes) -> None:
@@ -242,14 +243,36 @@ class SnapshotFile:
         self._append(frames.frame(payload, self._frames))
 
     def finish(self) -> None:
-        os.fsync(self._file)
-        os.close(self._file)
+        self._files.sync(self._file)
+        self._files.close(self._file)
         self._file = -1
-        os.rename(self._new, self._path)
+        self._files.rename(self._new, self._path)
         self._adopt(self)
 
     def abandon(self) -> None:
+        """Forgets a snapshot that was not finished."""
         if self._file >= 0:
-            os.close(self._file)
+            self._files.close(self._file)
             self._file = -1
-            self._new.unlink(missing_ok=True)
+            self._files.unlink(self._new)
+
+
+def write_directory(path: Path, payloads: Iterable[bytes], files: Files | None = None) -> None:
+    """Makes a data directory of a snapshot that holds `payloads`, the last of which ends with an END record. Raises
+    Unavailable, also where there is one already."""
+    files = files or Files()
+    try:
+        files.make_directory(path)
+        if any(name.startswith(("log-", "snapshot-")) for name in files.names(path)):
+            raise Unavailable(f"{path} holds a store already; choose another data directory")
+        disk = Disk(path, files)
+        snapshot = SnapshotFile(files, path / "snapshot-00000000", 0, 1, lambda _: None)
+        try:
+            for payload in payloads:
+                snapshot.add(payload)
+            snapshot.finish()
+            files.close(disk._create_log(0, 1))  # last: without it the directory cannot be opened
+        finally:
+            snapshot.abandon()
+    except OSError as error:
+        raise open_failed(path, error) from None

@@ -5,24 +5,37 @@ reads answer from what is durable; watches hear of nothing earlier.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from pilothouse.clock import Clock
 from pilothouse.store.embedded import records
 from pilothouse.store.embedded.commits import Commits
 from pilothouse.store.embedded.disk import Disk
+from pilothouse.store.embedded.export import exporting, hash_versions
+from pilothouse.store.embedded.files import Files
 from pilothouse.store.embedded.lease import Leases
+from pilothouse.store.embedded.loading import Loading
+from pilothouse.store.embedded.quota import LEASE_COST, QUOTA_BYTES, Quota
 from pilothouse.store.embedded.snapshot import slices
-from pilothouse.store.embedded.state import Changed, State
-from pilothouse.store.embedded.txn import Transaction, check, writes
-from pilothouse.store.embedded.watch import EmbeddedWatch, Hub
+from pilothouse.store.embedded.txn import MAX_OPS, MAX_REQUEST_BYTES, Transaction, check, log_bytes, quota_cost
+from pilothouse.store.embedded.view import View, answer, needs_all
+from pilothouse.store.embedded.watch import EmbeddedWatch, Hub, Selection
 from pilothouse.store.interface import (
+    Alarm,
     Compacted,
     Delete,
     DeleteResult,
+    Export,
     FutureRevision,
+    KeysHash,
+    KeyValue,
+    LeaseStatus,
     NoSpace,
     Op,
     OpResult,
@@ -30,6 +43,7 @@ from pilothouse.store.interface import (
     PutResult,
     Range,
     RangeResult,
+    Status,
     StoreError,
     Txn,
     TxnResult,
@@ -38,81 +52,77 @@ from pilothouse.store.interface import (
 
 log = logging.getLogger(__name__)
 
-QUOTA_BYTES = 8 << 30  # what etcd suggests as the most
-_SLICE = 1_000  # events or keys that are handled in one go, about a millisecond's worth
+_SLICE = 2_000  # events or keys that are handled in one go, about a millisecond's worth
 _CHECKPOINT_S = 300.0  # how often what is left of long leases is written down, as etcd does
+_RETRY_S = 1.0
 _GARBAGE_BYTES = 4 << 20  # less is not worth a snapshot
+_RECORD_BYTES = 64  # more than any record without a value takes
 
 
-class _Loader(State):
-    """The state as the disk tells it, with the leases beside."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.leases: dict[int, tuple[int, float]] = {}
-
-    def load_lease(self, lease: int, ttl_s: int, left_s: float) -> None:
-        self.leases[lease] = (ttl_s, left_s)
-
-    def load_revoke(self, lease: int) -> None:
-        self.leases.pop(lease, None)
-
-    def load_revision(self, revision: int) -> None:
-        if len(self.history) > 1 and revision != self.applied + 1:
-            raise records.BadRecord(f"revision {revision} follows revision {self.applied}")
-        super().load_revision(revision)
-
-    def load_compact(self, revision: int) -> None:
-        self.compacted = max(self.compacted, revision)
-
-
-async def open_store(path: Path | None, clock: Clock, *, quota_bytes: int = QUOTA_BYTES) -> EmbeddedStore:
+async def open_store(
+    path: Path | None,
+    clock: Clock,
+    *,
+    quota_bytes: int = QUOTA_BYTES,
+    max_txn_ops: int = MAX_OPS,
+    max_request_bytes: int = MAX_REQUEST_BYTES,
+    files: Files | None = None,
+) -> EmbeddedStore:
     """The store in directory `path`, which is made where there is none; without a path, one in memory alone.
     Raises InUse, Corrupt, Unavailable; each says in one sentence what to do."""
-    state = _Loader()
-    if path is None:
-        state.loaded()
-        return EmbeddedStore(None, None, state, state.leases, clock, quota_bytes)
-    disk = Disk(path)
-    executor = ThreadPoolExecutor(1, thread_name_prefix="store")
+    loading = Loading()
+    disk = Disk(path, files) if path is not None else None
+    executor = ThreadPoolExecutor(1, thread_name_prefix="store") if disk is not None else None
 
     def load() -> None:
-        disk.open(state)
-        state.loaded()
+        if disk is not None:
+            disk.open(loading)
+        loading.finish()
 
     try:
         await asyncio.get_running_loop().run_in_executor(executor, load)
     except BaseException:
-        executor.shutdown(wait=False)
+        if executor is not None:
+            executor.shutdown(wait=False)
         raise
-    return EmbeddedStore(disk, executor, state, state.leases, clock, quota_bytes)
+    if len(loading.state.live) > _SLICE:
+        gc.freeze()  # what was loaded stays: no collection need look at it again
+    return EmbeddedStore(disk, executor, loading, clock, quota_bytes, max_txn_ops, max_request_bytes)
 
 
 class EmbeddedStore:
+    """interface.Maintained. Belongs to the running event loop; made by `open_store`."""
+
     def __init__(
         self,
         disk: Disk | None,
         executor: ThreadPoolExecutor | None,
-        state: State,
-        leases: dict[int, tuple[int, float]],
+        loaded: Loading,
         clock: Clock,
         quota_bytes: int,
+        max_txn_ops: int,
+        max_request_bytes: int,
     ) -> None:
-        self._disk, self._executor, self._state, self._clock = disk, executor, state, clock
-        self._quota_bytes = quota_bytes
-        self._hub = Hub(state, clock)
+        self._disk, self._executor, self._state, self._clock = disk, executor, loaded.state, clock
+        self._max_txn_ops, self._max_request_bytes = max_txn_ops, max_request_bytes
+        self._meta = loaded.meta
+        self._quota = Quota(quota_bytes, loaded.meta)
+        self._hub = Hub(self._state, clock)
         self._leases = Leases(clock)
-        for lease, (ttl_s, left_s) in leases.items():
+        for lease, (ttl_s, left_s) in loaded.leases.items():
             self._leases.set(lease, ttl_s, left_s)
-        self._commits = Commits(disk, executor, lambda: state.applied, self._hub.deliver, self._hub.end)
+        self._commits = Commits(disk, executor, lambda: self._state.applied, self._hub.deliver, self._hub.end)
+        self.term = loaded.term + 1
+        if self._commits.fits(_RECORD_BYTES):
+            self._commits.record(records.encode_term(self.term))
         self._timer: asyncio.TimerHandle | None = None
         self._checkpoint = clock.call_later(_CHECKPOINT_S, self._checkpoint_leases)
         self._set_timer()
         self._stopped: StoreError | None = None
-        self._compacting: asyncio.Task[None] | None = None
-        self._compact_again = False
-        if state.floor < state.compacted:
-            self._tidy()
+        self._freeing: asyncio.Task[None] | None = None
+        self._free_again = self._defragment = False
+        if self._state.prunable:
+            self._free()
 
     # Reads
 
@@ -123,25 +133,34 @@ class EmbeddedStore:
     async def range(self, request: Range) -> RangeResult:
         self._check_open()
         check(request)
+        if self._quota.alarms:
+            self._quota.check_served()
         state, durable = self._state, self._hub.durable
-        if request.revision <= 0:
-            changed = state.changed_since(durable, request.key, request.range_end) if state.applied > durable else {}
-            return state.read(request, changed, durable)
-        state.check_revision(request.revision, durable)
-        changed = await self._changed_since(request.revision, request.key, request.range_end)
-        return state.read(request, changed, self._hub.durable)
+        if request.revision > 0:
+            state.check_revision(request.revision, durable)
+        elif not request.range_end:
+            kv = state.live.get(request.key)
+            if state.applied == durable or (kv is not None and kv.mod_revision <= durable):
+                return answer(request, [kv], 1, durable) if kv is not None else RangeResult([], 0, False, durable)
+        at = request.revision if request.revision > 0 else durable
+        wanted = 1 << 62
+        if request.count_only:
+            wanted = 0
+        elif request.limit > 0 and not needs_all(request):
+            wanted = request.limit + 1
+        kvs: list[KeyValue] = []
+        with View(state, at, request.key, request.range_end) as view:
+            await self._follow(view)
+            while len(kvs) < wanted and (some := view.take(min(wanted - len(kvs), _SLICE))):
+                kvs += some
+                if len(some) == _SLICE:
+                    await self._clock.sleep(0)
+                    await self._follow(view)
+            return answer(request, kvs, view.count(), self._hub.durable)
 
-    async def _changed_since(self, revision: int, start: bytes, end: bytes) -> Changed:
-        """As State's, in slices; complete when it returns."""
-        state, changed, seen = self._state, Changed(), revision
-        while True:
-            stop = min(seen + _SLICE, state.applied)
-            state.add_changes(changed, seen, stop, start, end)
-            seen = stop
-            if seen == state.applied:
-                return changed
+    async def _follow(self, view: View) -> None:
+        while not view.follow(_SLICE):
             await self._clock.sleep(0)
-            state.check_revision(revision, state.applied)
 
     # Writes
 
@@ -162,14 +181,24 @@ class EmbeddedStore:
 
     async def _write(self, op: Op) -> OpResult:
         self._check_open()
-        check(op)
-        if self._state.size > self._quota_bytes and writes(op):
-            raise NoSpace
+        check(op, self._max_txn_ops, self._max_request_bytes)
+        if self._quota.alarms:
+            self._quota.check_served()
+        await self._claim(quota_cost(op), log_bytes(op, self._state))
         transaction = Transaction(self._state, self._leases)
         result = transaction.run(op)
         self._record(transaction)
         await self._commits.wait()  # for what it read, too
         return result
+
+    async def _claim(self, cost: int, size: int) -> None:
+        """Returns once there is space for a request, within the quota and on the disk. Raises NoSpace."""
+        if cost and not self._quota.check(self._state.size, cost):
+            await self.set_alarm("NOSPACE", True)
+            raise NoSpace
+        if size and not self._commits.fits(size):
+            await self._commits.make_room(size)
+            self._check_open()
 
     def _record(self, transaction: Transaction) -> None:
         if transaction.events:
@@ -184,15 +213,23 @@ class EmbeddedStore:
     # Watches
 
     def watch(
-        self, key: bytes, range_end: bytes = b"", *, start_revision: int = 0, prev_kv: bool = False
+        self,
+        key: bytes,
+        range_end: bytes = b"",
+        *,
+        start_revision: int = 0,
+        prev_kv: bool = False,
+        no_put: bool = False,
+        no_delete: bool = False,
     ) -> EmbeddedWatch:
         self._check_open()
-        return self._hub.watch(key, range_end, start_revision, prev_kv)
+        return self._hub.watch(Selection(key or b"\0", range_end, prev_kv, no_put, no_delete), start_revision)
 
     # Leases
 
     async def lease_grant(self, ttl_s: int, lease: int = 0) -> int:
         self._check_open()
+        await self._claim(LEASE_COST, _RECORD_BYTES)
         lease, ttl_s = self._leases.grant(ttl_s, lease)
         self._commits.record(records.encode_lease(lease, ttl_s, ttl_s))
         self._set_timer()
@@ -201,21 +238,33 @@ class EmbeddedStore:
 
     async def lease_keep_alive(self, lease: int) -> int:
         self._check_open()
-        return self._leases.keep_alive(lease)
+        ttl_s, shortened = self._leases.keep_alive(lease)
+        if shortened:
+            await self._claim(0, _RECORD_BYTES)
+            self._commits.record(records.encode_lease(lease, ttl_s, ttl_s))
+            await self._commits.wait()
+        return ttl_s
 
     async def lease_revoke(self, lease: int) -> None:
         self._check_open()
+        await self._claim(0, self._revocation_bytes(lease))
         self._revoke(lease)
         await self._commits.wait()
 
-    async def lease_time_to_live(self, lease: int) -> tuple[int, float, list[bytes]]:
-        """(time to live, seconds left, its keys in order). Raises LeaseNotFound."""
+    async def lease_time_to_live(self, lease: int, *, keys: bool = False) -> LeaseStatus:
         self._check_open()
-        return *self._leases.left(lease), sorted(self._state.attached.get(lease, ()))
+        return self._lease_status(lease, keys)
 
-    async def leases(self) -> list[int]:
+    async def lease_list(self) -> list[int]:
         self._check_open()
         return self._leases.ids()
+
+    def _lease_status(self, lease: int, keys: bool) -> LeaseStatus:
+        ttl_s, left_s = self._leases.left(lease)
+        return LeaseStatus(lease, ttl_s, left_s, sorted(self._state.attached.get(lease, ())) if keys else [])
+
+    def _revocation_bytes(self, lease: int) -> int:
+        return _RECORD_BYTES + sum(len(key) + 8 for key in self._state.attached.get(lease, ()))
 
     def _revoke(self, lease: int) -> None:
         """The lease and all its keys, in one revision."""
@@ -239,6 +288,9 @@ class EmbeddedStore:
             return
         keys = 0
         while keys < _SLICE and (lease := self._leases.ended()) is not None:
+            if not self._commits.fits(self._revocation_bytes(lease)):
+                self._timer = self._clock.call_later(_RETRY_S, self._expire)  # the disk is full
+                return
             keys += 1 + len(self._state.attached.get(lease, ()))
             self._revoke(lease)
         self._set_timer()
@@ -246,17 +298,18 @@ class EmbeddedStore:
     def _checkpoint_leases(self) -> None:
         if self._commits.error is not None:
             return
-        for lease in self._leases.ids():
-            ttl_s, left_s = self._leases.left(lease)
-            if ttl_s > _CHECKPOINT_S:
-                self._commits.record(records.encode_lease(lease, ttl_s, left_s))
+        if self._commits.fits(_RECORD_BYTES * len(self._leases)):
+            for lease, ttl_s, left_s in self._leases.checkpoint(_CHECKPOINT_S):
+                if left_s < ttl_s:
+                    self._commits.record(records.encode_lease(lease, ttl_s, left_s))
         self._checkpoint = self._clock.call_later(_CHECKPOINT_S, self._checkpoint_leases)
 
     # Compaction
 
-    async def compact(self, revision: int) -> None:
-        """Returns once it is durable that earlier revisions cannot be read; memory and disk are freed in the background."""
+    async def compact(self, revision: int, *, physical: bool = False) -> None:
+        """Returns once it is durable that earlier revisions cannot be read. Memory and disk are freed in the background."""
         self._check_open()
+        await self._claim(0, _RECORD_BYTES)
         state = self._state
         if revision <= state.compacted:
             raise Compacted(state.compacted)
@@ -265,34 +318,38 @@ class EmbeddedStore:
         state.compacted = revision
         self._commits.record(records.encode_compact(revision))
         await self._commits.wait()
-        self._tidy()
+        self._free()
+        if physical:
+            await self._freed()
 
-    async def tidied(self) -> None:
-        """Returns once compaction has freed what it could."""
-        if self._compacting is not None:
-            await asyncio.shield(self._compacting)
+    async def defragment(self) -> None:
+        self._check_open()
+        self._defragment = True
+        self._free()
+        await self._freed()
+
+    async def _freed(self) -> None:
+        if self._freeing is not None:
+            await asyncio.shield(self._freeing)
 
     @property
-    def memory_bytes(self) -> int:
-        """Of all versions of all keys held, about."""
-        return self._state.size
+    def _disk_bytes(self) -> int:
+        return self._disk.snapshot_bytes + self._disk.log_bytes if self._disk is not None else self._state.size
 
-    @property
-    def disk_bytes(self) -> int:
-        return self._disk.snapshot_bytes + self._disk.log_bytes if self._disk is not None else 0
+    def _free(self) -> None:
+        self._free_again = True
+        if self._freeing is None or self._freeing.done():
+            self._freeing = asyncio.create_task(self._free_all(), name="store compaction")
 
-    def _tidy(self) -> None:
-        self._compact_again = True
-        if self._compacting is None or self._compacting.done():
-            self._compacting = asyncio.create_task(self._free(), name="store compaction")
-
-    async def _free(self) -> None:
+    async def _free_all(self) -> None:
         try:
-            while self._compact_again:
-                self._compact_again = False
-                while self._state.prune(_SLICE):
+            while self._free_again and self._stopped is None:
+                self._free_again = False
+                while self._state.prunable:
+                    self._state.prune(_SLICE)
                     await self._clock.sleep(0)
-                if self.disk_bytes > 2 * self._state.size + _GARBAGE_BYTES:
+                wanted, self._defragment = self._defragment, False
+                if wanted or self._disk_bytes > 2 * self._state.size + _GARBAGE_BYTES:
                     await self._snapshot()
         except StoreError as error:
             log.warning("compaction gave up: %s", error)
@@ -301,20 +358,79 @@ class EmbeddedStore:
 
     async def _snapshot(self) -> None:
         """Replaces the logs so far. Nothing is pruned while it is written."""
-        file, last = await self._commits.rotate()
-        loop = asyncio.get_running_loop()
+        if self._disk is None:
+            return
+        oldest = self._state.floor - 1
+        self._state.pin(oldest)
         try:
-            async for payload in slices(self._state, last, self._clock):
-                if self._stopped is not None:
-                    return
-                await loop.run_in_executor(None, file.add, payload)
-            await loop.run_in_executor(None, file.add, self._lease_records() + records.encode_end(last))
-            await loop.run_in_executor(None, file.finish)
+            file, last = await self._commits.rotate()
+            loop = asyncio.get_running_loop()
+            try:
+                async for payload in slices(self._state, last, self._clock):
+                    if self._stopped is not None:
+                        return
+                    await loop.run_in_executor(None, file.add, payload)
+                await loop.run_in_executor(None, file.add, self._facts() + records.encode_end(last))
+                await loop.run_in_executor(None, file.finish)
+            finally:
+                file.abandon()
         finally:
-            file.abandon()
+            self._state.unpin(oldest)
 
-    def _lease_records(self) -> bytes:
-        return b"".join(records.encode_lease(lease, *self._leases.left(lease)) for lease in self._leases.ids())
+    def _facts(self) -> bytes:
+        """What there is beside the keys. It may be newer than the snapshot: the log that follows says the same again."""
+        parts = [records.encode_lease(*lease) for lease in self._leases.checkpoint(_CHECKPOINT_S)]
+        parts += [records.encode_meta(name, value) for name, value in self._meta.items()]
+        return b"".join(parts) + records.encode_term(self.term)
+
+    # What the gRPC front needs besides (interface.Maintained)
+
+    @property
+    def index(self) -> int:
+        return self._commits.index
+
+    async def status(self) -> Status:
+        self._check_open()
+        return Status(self._hub.durable, self._disk_bytes, self._state.size, self.index, self.term)
+
+    @asynccontextmanager
+    async def export(self) -> AsyncIterator[Export]:
+        self._check_open()
+        state, durable = self._state, self._hub.durable
+        leases = [self._lease_status(lease, True) for lease in self._leases.ids()]
+        with exporting(state, durable, self._clock) as versions:
+            yield Export(durable, state.compacted, self.index, self.term, leases, dict(self._meta), versions)
+
+    async def hash_kv(self, revision: int = 0) -> KeysHash:
+        self._check_open()
+        state = self._state
+        revision = revision if revision > 0 else self._hub.durable
+        state.check_revision(revision, self._hub.durable)
+        compacted = state.compacted
+        return KeysHash(await hash_versions(state, revision, self._clock), revision, compacted)
+
+    @property
+    def alarms(self) -> frozenset[Alarm]:
+        return self._quota.alarms
+
+    async def set_alarm(self, alarm: Alarm, active: bool) -> None:
+        self._check_open()
+        if (alarm in self._quota.alarms) != active:
+            await self.set_meta(*self._quota.set(alarm, active))
+
+    @property
+    def meta(self) -> Mapping[str, bytes]:
+        return MappingProxyType(self._meta)
+
+    async def set_meta(self, name: str, value: bytes | None) -> None:
+        self._check_open()
+        await self._claim(0, _RECORD_BYTES + len(name.encode()) + len(value or b""))
+        if value is None:
+            self._meta.pop(name, None)
+        else:
+            self._meta[name] = value
+        self._commits.record(records.encode_meta(name, value))
+        await self._commits.wait()
 
     async def close(self) -> None:
         """Writes what is left, and lets go of the directory. Calls made from now on raise Unavailable."""
@@ -324,8 +440,8 @@ class EmbeddedStore:
         if self._timer is not None:
             self._timer.cancel()
         self._checkpoint.cancel()
-        if self._compacting is not None:
-            await self._compacting
+        if self._freeing is not None:
+            await self._freeing
         await self._commits.close()
         self._hub.end(self._stopped)
         if self._executor is not None:

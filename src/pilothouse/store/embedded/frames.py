@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _FILE = struct.Struct("<8sIQQ")  # magic, kind, generation, first sequence number; then the checksum
 _HEAD = struct.Struct("<4sIQI")  # magic, payload length, sequence number, payload's checksum; then the head's own
@@ -18,9 +18,11 @@ _CRC = struct.Struct("<I")
 _MAGIC = b"PHst"
 _TAIL = b"\xa5"
 _SECTOR = 512
+_READ_AHEAD = 1 << 20
 
 FILE_HEADER_SIZE = _FILE.size + _CRC.size
 HEAD_SIZE = _HEAD.size + _CRC.size
+OVERHEAD = HEAD_SIZE + len(_TAIL)
 FILE_MAGIC = b"pilothS1"
 LOG, SNAPSHOT = 1, 2
 
@@ -29,13 +31,29 @@ class Damaged(Exception):
     """The file holds something else than what was written. str() says what."""
 
 
+class Source:
+    """A file to read from front to back, `read(at, size)` at a time."""
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+        self.size = size
+        self._read = read
+        self._ahead, self._begin = b"", 0
+
+    def read(self, at: int, size: int) -> bytes:
+        offset = at - self._begin
+        if offset < 0 or offset + size > len(self._ahead):
+            self._ahead, self._begin, offset = self._read(at, max(size, _READ_AHEAD)), at, 0
+        return self._ahead[offset : offset + size]
+
+
 def file_header(kind: int, generation: int, first: int) -> bytes:
     header = _FILE.pack(FILE_MAGIC, kind, generation, first)
     return header + _CRC.pack(zlib.crc32(header))
 
 
-def read_file_header(data: bytes, kind: int, generation: int) -> int:
+def read_file_header(source: Source, kind: int, generation: int) -> int:
     """The sequence number of the file's first frame (a snapshot's: of the first frame of the log that follows it)."""
+    data = source.read(0, FILE_HEADER_SIZE)
     if len(data) < FILE_HEADER_SIZE:
         raise Damaged("its header is cut short")
     header = data[: _FILE.size]
@@ -52,27 +70,27 @@ def frame(payload: bytes, sequence: int) -> bytes:
     return b"".join((head, _CRC.pack(zlib.crc32(head)), payload, _TAIL))
 
 
-def frames(data: bytes, first: int, *, tearable: bool) -> Iterator[tuple[bytes, int]]:
+def frames(source: Source, first: int, *, tearable: bool) -> Iterator[tuple[bytes, int]]:
     """(payload, where the frame ends) for each whole frame, up to the end, or to a torn last one where one may be.
     Raises Damaged."""
-    at, sequence, size = FILE_HEADER_SIZE, first, len(data)
-    while at < size:
-        head = _head(data, at)
+    at, sequence = FILE_HEADER_SIZE, first
+    while at < source.size:
+        head = _head(source.read(at, HEAD_SIZE), 0)
+        length = 0
         if head is not None and head[1] == sequence:
             length, _, checksum = head
-            begin = at + HEAD_SIZE
-            end = begin + length + len(_TAIL)
-            payload = data[begin : begin + length]
-            if data[end - 1 : end] == _TAIL and zlib.crc32(payload) == checksum:
-                yield payload, end
-                at, sequence = end, sequence + 1
+            body = source.read(at + HEAD_SIZE, length + 1)
+            payload = body[:-1]
+            if len(payload) == length and body[-1:] == _TAIL and zlib.crc32(payload) == checksum:
+                at, sequence = at + OVERHEAD + length, sequence + 1
+                yield payload, at
                 continue
-            torn = end > size or data[end - 1 : end] == b"\0" or _has_zero_sector(data, at, end)
-        elif not data[at:].strip(b"\0"):
+        elif head is not None:
+            raise Damaged(f"the record at byte {at} is not the one that was written there")
+        rest = source.read(at, source.size - at)
+        if not rest.strip(b"\0"):
             return  # the room that was set aside
-        else:
-            torn = head is None and _head_torn(data, at)
-        if not tearable or not torn or _later_frame(data, at + 1, sequence):
+        if not tearable or not _torn(rest, at, OVERHEAD + length if head else HEAD_SIZE) or _follows(rest, sequence):
             raise Damaged(f"the record at byte {at} does not match its checksum")
         return
 
@@ -87,24 +105,24 @@ def _head(data: bytes, at: int) -> tuple[int, int, int] | None:
     return length, sequence, checksum
 
 
-def _head_torn(data: bytes, at: int) -> bool:
-    return len(data[at:].rstrip(b"\0")) < HEAD_SIZE or _has_zero_sector(data, at, at + HEAD_SIZE)
-
-
-def _has_zero_sector(data: bytes, begin: int, end: int) -> bool:
-    at = begin
-    while at < end:
-        next_ = min(end, at - at % _SECTOR + _SECTOR)
-        if not data[at:next_].strip(b"\0"):
+def _torn(rest: bytes, at: int, size: int) -> bool:
+    """Whether something of the `size` bytes at `at` is missing. `rest`: what the file holds from there on."""
+    if len(rest.rstrip(b"\0")) < size:
+        return True
+    begin, end = at, at + size
+    while begin < end:
+        next_ = min(end, begin - begin % _SECTOR + _SECTOR)
+        if not rest[begin - at : next_ - at].strip(b"\0"):
             return True
-        at = next_
+        begin = next_
     return False
 
 
-def _later_frame(data: bytes, at: int, sequence: int) -> bool:
+def _follows(rest: bytes, sequence: int) -> bool:
     """Whether a frame after number `sequence` was written, which happens only once that one is on disk."""
-    while (at := data.find(_MAGIC, at)) >= 0:
-        head = _head(data, at)
+    at = 1
+    while (at := rest.find(_MAGIC, at)) >= 0:
+        head = _head(rest, at)
         if head is not None and head[1] > sequence:
             return True
         at += 1

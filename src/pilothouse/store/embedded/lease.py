@@ -19,15 +19,15 @@ MAX_TTL_S = 9_000_000_000
 class Lease:
     ttl_s: int
     ends: float  # by the clock's monotonic time
+    shortened: bool = False  # what was left of it was written down, so a keep-alive must be, too
 
 
 class Leases:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._leases: dict[int, Lease] = {}
-        self._ends: list[
-            tuple[float, int]
-        ] = []  # a heap; an entry whose lease was kept alive is put back when it is due
+        # A heap; the entry of a lease that was kept alive is put back when it is due.
+        self._ends: list[tuple[float, int]] = []
 
     def __contains__(self, lease: object) -> bool:
         return lease in self._leases
@@ -39,6 +39,7 @@ class Leases:
         """(id, time to live)"""
         if ttl_s > MAX_TTL_S:
             raise InvalidRequest("etcdserver: too large lease TTL")
+        # An id that is not 64 bits has no place on disk.
         if not -(1 << 63) <= lease < 1 << 63:
             raise InvalidRequest("etcdserver: lease id is out of range")
         if lease in self._leases:
@@ -51,15 +52,25 @@ class Leases:
 
     def set(self, lease: int, ttl_s: int, left_s: float) -> None:
         ends = self._clock.monotonic() + left_s
-        self._leases[lease] = Lease(ttl_s, ends)
+        self._leases[lease] = Lease(ttl_s, ends, left_s < ttl_s)
         heappush(self._ends, (ends, lease))
 
-    def keep_alive(self, lease: int) -> int:
+    def keep_alive(self, lease: int) -> tuple[int, bool]:
+        """(time to live, whether that must be written down)"""
         found = self._leases.get(lease)
         if found is None:
             raise LeaseNotFound
+        shortened, found.shortened = found.shortened, False
         found.ends = self._clock.monotonic() + found.ttl_s
-        return found.ttl_s
+        return found.ttl_s, shortened
+
+    def checkpoint(self, long_s: float) -> list[tuple[int, int, float]]:
+        """(id, time to live, seconds left) for writing down; a lease that is not longer than `long_s` begins anew instead."""
+        now, found = self._clock.monotonic(), []
+        for id_, lease in self._leases.items():
+            lease.shortened = lease.ttl_s > long_s
+            found.append((id_, lease.ttl_s, max(0.0, lease.ends - now) if lease.shortened else lease.ttl_s))
+        return found
 
     def remove(self, lease: int) -> None:
         if self._leases.pop(lease, None) is None:

@@ -1,26 +1,31 @@
 """The bytes of what the log and the snapshots hold. A payload is a row of records; integers are little-endian.
 
 `KEY` is one key of a snapshot's base, `CHANGES` all that one revision did, `LEASE` and `REVOKE` set and remove a lease,
-`COMPACT` says which revision is the oldest that can be read. Each sets state rather than changing it, so a lease or
-compaction that is read twice does no harm.
+`COMPACT` says which revision is the oldest that can be read, `TERM` counts the starts, `META` is one of the facts beside the
+keys. Each sets state rather than changing it, so that one which is read twice does no harm.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pilothouse.store.interface import Event, KeyValue
 
-_KEY = struct.Struct("<BIIqqqq")  # type, key length, value length, create, mod, version, lease
+_KEY = struct.Struct("<BIIqqqqI")  # type, key length, value length, create, mod, version, lease, sub
 _CHANGES = struct.Struct("<BqI")  # type, revision, number of events
 _PUT = struct.Struct("<BIIqqq")  # type, key length, value length, create, version, lease
 _DELETE = struct.Struct("<BI")
 _LEASE = struct.Struct("<Bqqd")  # type, id, time to live, seconds left
 _NUMBER = struct.Struct("<Bq")
+_META = struct.Struct("<BIi")  # type, name length, value length or -1 where it was removed
 
-KEY, CHANGES, PUT, DELETE, LEASE, REVOKE, COMPACT, END = range(1, 9)
+KEY, CHANGES, PUT, DELETE, LEASE, REVOKE, COMPACT, END, TERM, META = range(1, 11)
+
+PUT_OVERHEAD = _PUT.size  # what a change takes beside its key and value
+CHANGES_OVERHEAD = _CHANGES.size
+DELETE_OVERHEAD = _DELETE.size
 
 
 class BadRecord(Exception):
@@ -30,7 +35,7 @@ class BadRecord(Exception):
 class Loader(Protocol):
     """Takes what the records say, in order."""
 
-    def load_key(self, kv: KeyValue) -> None: ...
+    def load_key(self, kv: KeyValue, sub: int) -> None: ...
 
     def load_put(self, revision: int, kv: KeyValue) -> None: ...
 
@@ -46,11 +51,21 @@ class Loader(Protocol):
 
     def load_compact(self, revision: int) -> None: ...
 
+    def load_term(self, term: int) -> None: ...
 
-def encode_keys(kvs: Iterable[KeyValue]) -> bytes:
+    def load_meta(self, name: str, value: bytes | None) -> None: ...
+
+    def load_end(self, revision: int) -> None:
+        """All of a snapshot was given; it is of that revision."""
+        ...
+
+
+def encode_keys(kvs: Iterable[KeyValue], subs: Mapping[bytes, int]) -> bytes:
+    """`subs`: which change of its revision made it, where that is not the first."""
     parts: list[bytes] = []
     for key, value, create, mod, version, lease in kvs:
-        parts += (_KEY.pack(KEY, len(key), len(value), create, mod, version, lease), key, value)
+        head = _KEY.pack(KEY, len(key), len(value), create, mod, version, lease, subs.get(key, 0))
+        parts += (head, key, value)
     return b"".join(parts)
 
 
@@ -76,53 +91,76 @@ def encode_compact(revision: int) -> bytes:
     return _NUMBER.pack(COMPACT, revision)
 
 
+def encode_term(term: int) -> bytes:
+    return _NUMBER.pack(TERM, term)
+
+
+def encode_meta(name: str, value: bytes | None) -> bytes:
+    raw = name.encode()
+    return _META.pack(META, len(raw), -1 if value is None else len(value)) + raw + (value or b"")
+
+
 def encode_end(revision: int) -> bytes:
     """The last record of a snapshot: without it the snapshot is not whole."""
     return _NUMBER.pack(END, revision)
 
 
-def decode(payload: bytes, loader: Loader) -> int:
-    """Gives each record to `loader`. Returns the revision of an END record, or 0. Raises BadRecord."""
-    at, length, ended = 0, len(payload), 0
+def decode(payload: bytes, loader: Loader) -> bool:
+    """Gives each record to `loader`. Returns whether the last was an END. Raises BadRecord."""
+    at, length, ended = 0, len(payload), False
     try:
         while at < length:
             type_ = payload[at]
             if type_ == CHANGES:
                 at = _decode_changes(payload, at, loader)
             elif type_ == KEY:
-                _, key_len, value_len, create, mod, version, lease = _KEY.unpack_from(payload, at)
+                _, key_len, value_len, create, mod, version, lease, sub = _KEY.unpack_from(payload, at)
                 middle = at + _KEY.size + key_len
                 kv = KeyValue(
                     payload[at + _KEY.size : middle], payload[middle : middle + value_len], create, mod, version, lease
                 )
                 at = middle + value_len
-                loader.load_key(kv)
+                loader.load_key(kv, sub)
             elif type_ == LEASE:
                 loader.load_lease(*_LEASE.unpack_from(payload, at)[1:])
                 at += _LEASE.size
-            elif type_ in (REVOKE, COMPACT, END):
+            elif type_ in (REVOKE, COMPACT, END, TERM):
                 number = _NUMBER.unpack_from(payload, at)[1]
                 at += _NUMBER.size
                 if type_ == REVOKE:
                     loader.load_revoke(number)
                 elif type_ == COMPACT:
                     loader.load_compact(number)
+                elif type_ == TERM:
+                    loader.load_term(number)
                 else:
-                    ended = number
+                    loader.load_end(number)
+                    ended = True
+            elif type_ == META:
+                at = _decode_meta(payload, at, loader)
             else:
                 raise BadRecord(f"record type {type_}")
-    except struct.error:
+    except (struct.error, IndexError, UnicodeDecodeError):
         raise BadRecord("a record is cut short") from None
     if at != length:
         raise BadRecord("a record is cut short")
     return ended
 
 
+def _decode_meta(payload: bytes, at: int, loader: Loader) -> int:
+    _, name_len, value_len = _META.unpack_from(payload, at)
+    begin = at + _META.size
+    middle = begin + name_len
+    end = middle + max(0, value_len)
+    loader.load_meta(payload[begin:middle].decode(), payload[middle:end] if value_len >= 0 else None)
+    return int(end)
+
+
 def _decode_changes(payload: bytes, at: int, loader: Loader) -> int:
     _, revision, count = _CHANGES.unpack_from(payload, at)
     at += _CHANGES.size
     for _ in range(count):
-        if payload[at : at + 1] == b"\x03":
+        if payload[at] == PUT:
             _, key_len, value_len, create, version, lease = _PUT.unpack_from(payload, at)
             at += _PUT.size
             middle = at + key_len

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from operator import eq, gt, lt, ne
 
-from pilothouse.store.embedded.state import State, inside
+from pilothouse.store.embedded.records import CHANGES_OVERHEAD, DELETE_OVERHEAD, PUT_OVERHEAD
+from pilothouse.store.embedded.state import State
+from pilothouse.store.embedded.view import View, answer
 from pilothouse.store.interface import (
     Compare,
     Delete,
@@ -33,13 +35,13 @@ _OPERATORS = {"=": eq, "!=": ne, ">": gt, "<": lt}
 _Interval = tuple[bytes, bytes]
 
 
-def check(op: Op) -> None:
+def check(op: Op, max_ops: int = MAX_OPS, max_bytes: int = MAX_REQUEST_BYTES) -> None:
     """Raises InvalidRequest for what etcd refuses whatever the store holds."""
-    _check_op(op, MAX_OPS)
+    _check_op(op, max_ops)
     if isinstance(op, Txn):
         for branch in (op.success, op.failure):
             _check_intervals(branch)
-    if _size(op) > MAX_REQUEST_BYTES:
+    if _size(op) > max_bytes:
         raise InvalidRequest("etcdserver: request is too large")
 
 
@@ -77,11 +79,12 @@ def _check_op(op: Op, max_ops: int) -> None:
 
 def _check_intervals(ops: Sequence[Op]) -> tuple[set[bytes], list[_Interval]]:
     """A key may be put once in a transaction, and not be put and deleted, save in branches that exclude each other."""
-    deletes: list[_Interval] = [(op.key, op.range_end) for op in ops if isinstance(op, Delete)]
+    # As etcd does it, a range_end of "\0" is taken by its letter here, so that such a delete collides with nothing.
+    deletes: list[_Interval] = [(op.key, op.range_end or op.key + b"\0") for op in ops if isinstance(op, Delete)]
     puts: set[bytes] = set()
 
     def add(key: bytes, besides: set[bytes] | None = None) -> None:
-        if (key in puts and (besides is None or key not in besides)) or any(inside(key, *d) for d in deletes):
+        if (key in puts and (besides is None or key not in besides)) or any(d[0] <= key < d[1] for d in deletes):
             raise InvalidRequest("etcdserver: duplicate key given in txn request")
 
     for op in ops:
@@ -103,11 +106,25 @@ def _check_intervals(ops: Sequence[Op]) -> tuple[set[bytes], list[_Interval]]:
     return puts, deletes
 
 
-def writes(op: Op) -> bool:
-    """Whether `op` may take space."""
+def quota_cost(op: Op) -> int:
+    """What etcd counts `op` as when it looks whether there is space; 0: it needs none."""
+    if isinstance(op, Put):
+        return 256 + len(op.key) + len(op.value)
     if isinstance(op, Txn):
-        return any(map(writes, op.success)) or any(map(writes, op.failure))
-    return isinstance(op, Put)
+        return max(sum(map(quota_cost, op.success)), sum(map(quota_cost, op.failure)))
+    return 0
+
+
+def log_bytes(op: Op, state: State) -> int:
+    """The most that `op` can take in the log."""
+    if isinstance(op, Put):
+        held = state.live.get(op.key) if op.ignore_value else None
+        return CHANGES_OVERHEAD + PUT_OVERHEAD + len(op.key) + len(op.value if held is None else held.value)
+    if isinstance(op, Delete):
+        return CHANGES_OVERHEAD + sum(DELETE_OVERHEAD + len(key) for key in state.names(op.key, op.range_end))
+    if isinstance(op, Txn):
+        return sum(log_bytes(inner, state) for branch in (op.success, op.failure) for inner in branch)
+    return 0
 
 
 class Transaction:
@@ -158,13 +175,11 @@ class Transaction:
         if isinstance(op, Put):
             return self._put(op)
         if isinstance(op, Range):
-            changed = {}
-            if 0 < op.revision < self._next:
-                changed = self._state.changed_since(op.revision, op.key, op.range_end)
-                for _, kv, prev in self.events:
-                    if inside(kv.key, op.key, op.range_end):
-                        changed.setdefault(kv.key, prev)
-            return self._state.read(op, changed, self.revision)
+            view = View(self._state, op.revision if op.revision > 0 else self._next - 1, op.key, op.range_end)
+            view.follow()
+            if op.revision > 0:
+                view.set_back(self.events)
+            return answer(op, [] if op.count_only else view.take(), view.count(), self.revision)
         if isinstance(op, Delete):
             return self._delete(op)
         holds = self._paths[self._path]

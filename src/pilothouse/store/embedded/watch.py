@@ -1,34 +1,53 @@
-"""Watches. One that has caught up is in the group of all watches on its range, and a commit's events are put together once
-for each group. One that begins in the past reads the history at its reader's pace until it has caught up.
+"""Watches. One that has caught up is in the group of all watches that ask for the same, and a commit's events are put together
+once for each group. One that begins in the past, or does not read what it is brought, reads the history at its own pace until
+it has caught up; where compaction overtakes it, it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from typing import NamedTuple
 
 from pilothouse.clock import Clock
 from pilothouse.store.embedded.state import State, inside
-from pilothouse.store.interface import Compacted, Event, Overrun, StoreError, WatchBatch, prefix_end
+from pilothouse.store.interface import Compacted, Event, StoreError, WatchBatch, prefix_end
 
-BACKLOG_EVENTS = 65_536
+BACKLOG_EVENTS = 4_096  # more than that are not kept for a reader
 _SLICE = 1_000  # revisions or events of history that are read in one go
 
-_Key = tuple[bytes, bytes, bool]
+
+class Selection(NamedTuple):
+    """What a watch asks for."""
+
+    key: bytes
+    range_end: bytes
+    prev_kv: bool
+    no_put: bool
+    no_delete: bool
+
+    def shape(self, events: Iterable[Event], compacted: int = 0) -> list[Event]:
+        """Of events in the range, those asked for. What was before the revision `compacted` cannot be told any more."""
+        if self.no_put or self.no_delete:
+            unwanted = ("PUT",) * self.no_put + ("DELETE",) * self.no_delete
+            events = [event for event in events if event.type not in unwanted]
+        if self.prev_kv:
+            return [e if e.kv.mod_revision > compacted else Event(e.type, e.kv) for e in events]
+        return [Event(type_, kv) for type_, kv, _ in events]
 
 
 class Group:
-    """All caught-up watches on one range."""
+    """All caught-up watches that ask for the same."""
 
-    def __init__(self, key: _Key) -> None:
-        self.key = key
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
         self.watches: dict[EmbeddedWatch, None] = {}
 
 
 class EmbeddedWatch:
-    def __init__(self, hub: Hub, key: bytes, range_end: bytes, start: int, prev_kv: bool) -> None:
-        self.range: _Key = (key, range_end, prev_kv)
+    def __init__(self, hub: Hub, selection: Selection, start: int) -> None:
+        self.selection = selection
         self._hub = hub
         self._next = start  # the revision to go on from
         self._caught_up = False
@@ -46,7 +65,7 @@ class EmbeddedWatch:
         self._hub.join(self)
         if self._progress:
             self._progress = False
-            self._offer(WatchBatch([], self._hub.durable), 0)
+            self._offer(WatchBatch([], self._hub.durable))
 
     def offer(self, batch: WatchBatch) -> None:
         events = batch.events
@@ -56,14 +75,15 @@ class EmbeddedWatch:
                 return
             batch = WatchBatch(events, batch.revision)
         if self._backlog and self._backlog + len(events) > BACKLOG_EVENTS:
-            self._queue.clear()
-            self.end(Overrun("etcdserver: watch canceled: its reader is too slow"))
+            self._caught_up = False
+            self._next = max(self._next, events[0].kv.mod_revision)
+            self._hub.leave(self)
             return
-        self._offer(batch, len(events))
+        self._offer(batch)
 
-    def _offer(self, batch: WatchBatch, size: int) -> None:
+    def _offer(self, batch: WatchBatch) -> None:
         self._queue.append(batch)
-        self._backlog += size
+        self._backlog += len(batch.events)
         self._wake()
 
     def _wake(self) -> None:
@@ -73,7 +93,7 @@ class EmbeddedWatch:
     def end(self, error: StoreError | None) -> None:
         if not self._ended:
             self._ended, self._error = True, error
-            self._hub.leave(self)
+            self._hub.forget(self)
             self._wake()
 
     def __aiter__(self) -> AsyncIterator[WatchBatch]:
@@ -100,27 +120,26 @@ class EmbeddedWatch:
 
     async def _catch_up(self) -> WatchBatch | None:
         """The next events of history, or None with the watch caught up or ended."""
-        key, range_end, prev_kv = self.range
-        state = self._hub.state
+        selection, state = self.selection, self._hub.state
+        key, range_end = selection.key, selection.range_end
         while not self._ended:
             if self._next < state.compacted:
                 self.end(Compacted(state.compacted))
                 return None
-            events: list[Event] = []
-            stop = min(self._next + _SLICE, self._hub.durable + 1)
-            while self._next < stop and len(events) < _SLICE:
-                events.extend(
-                    event if prev_kv else Event(event.type, event.kv)
-                    for event in state.history.get(self._next, ())
-                    if inside(event.kv.key, key, range_end)
-                )
+            found: list[Event] = []
+            seen, stop = 0, min(self._next + _SLICE, self._hub.durable + 1)
+            while self._next < stop and seen < _SLICE:
+                events = state.history.get(self._next, ())
+                found += [event for event in events if inside(event.kv.key, key, range_end)]
+                seen += len(events)
                 self._next += 1
             revision = self._next - 1
+            found = selection.shape(found, state.compacted)
             if self._next > self._hub.durable:
                 self._join()
-            if events:
+            if found:
                 # A progress notification that joining put in the queue comes after them.
-                return WatchBatch(events, revision)
+                return WatchBatch(found, revision)
             if self._caught_up:
                 return None
             await self._hub.clock.sleep(0)
@@ -128,8 +147,8 @@ class EmbeddedWatch:
 
     def request_progress(self) -> None:
         if self._caught_up and not self._ended:
-            # A revision in the future has yet to come; what lies before it was not asked for.
-            self._offer(WatchBatch([], self._hub.durable), 0)
+            # Of a revision in the future, what lies before it was not asked for.
+            self._offer(WatchBatch([], self._hub.durable))
         else:
             self._progress = True
 
@@ -146,28 +165,28 @@ class Hub:
         self.loop = asyncio.get_running_loop()
         self.durable = state.applied
         self._watches: dict[EmbeddedWatch, None] = {}
-        self._groups: dict[_Key, Group] = {}
+        self._groups: dict[Selection, Group] = {}
         self._by_key: dict[bytes, list[Group]] = {}
         self._by_prefix: dict[bytes, list[Group]] = {}
         self._prefix_lengths: list[int] = []
         self._others: list[Group] = []
 
-    def watch(self, key: bytes, range_end: bytes, start: int, prev_kv: bool) -> EmbeddedWatch:
-        watch = EmbeddedWatch(self, key or b"\0", range_end, start if start > 0 else self.durable + 1, prev_kv)
+    def watch(self, selection: Selection, start: int) -> EmbeddedWatch:
+        watch = EmbeddedWatch(self, selection, start if start > 0 else self.durable + 1)
         self._watches[watch] = None
         return watch
 
     def join(self, watch: EmbeddedWatch) -> None:
-        group = self._groups.get(watch.range)
+        group = self._groups.get(watch.selection)
         if group is None:
-            group = self._groups[watch.range] = Group(watch.range)
+            group = self._groups[watch.selection] = Group(watch.selection)
             home, name = self._home(group)
             home.setdefault(name, []).append(group) if home is not None else self._others.append(group)
             self._prefix_lengths = sorted({len(prefix) for prefix in self._by_prefix})
         group.watches[watch] = None
 
     def _home(self, group: Group) -> tuple[dict[bytes, list[Group]] | None, bytes]:
-        key, range_end, _ = group.key
+        key, range_end = group.selection.key, group.selection.range_end
         if not range_end:
             return self._by_key, key
         if (key, range_end) == (b"\0", b"\0"):
@@ -176,15 +195,18 @@ class Hub:
             return self._by_prefix, key
         return None, b""
 
-    def leave(self, watch: EmbeddedWatch) -> None:
+    def forget(self, watch: EmbeddedWatch) -> None:
         self._watches.pop(watch, None)
-        group = self._groups.get(watch.range)
+        self.leave(watch)
+
+    def leave(self, watch: EmbeddedWatch) -> None:
+        group = self._groups.get(watch.selection)
         if group is None or watch not in group.watches:
             return
         del group.watches[watch]
         if group.watches:
             return
-        del self._groups[watch.range]
+        del self._groups[watch.selection]
         home, name = self._home(group)
         if home is None:
             self._others.remove(group)
@@ -211,14 +233,14 @@ class Hub:
                     for group in self._by_prefix.get(key[:length], ()):
                         found.setdefault(group, []).append(event)
                 for group in self._others:
-                    if inside(key, group.key[0], group.key[1]):
+                    if inside(key, group.selection.key, group.selection.range_end):
                         found.setdefault(group, []).append(event)
         for group, events in found.items():
-            if not group.key[2]:
-                events = [Event(type_, kv) for type_, kv, _ in events]
-            batch = WatchBatch(events, durable)
-            for watch in list(group.watches):
-                watch.offer(batch)
+            events = group.selection.shape(events)
+            if events:
+                batch = WatchBatch(events, durable)
+                for watch in list(group.watches):
+                    watch.offer(batch)
 
     def end(self, error: StoreError) -> None:
         for watch in list(self._watches):

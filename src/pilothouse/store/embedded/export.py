@@ -1,0 +1,128 @@
+"""What etcd's database would hold: every version in order of revision, for copies of the store and for hashes of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+from heapq import merge
+from itertools import islice
+
+from pilothouse.clock import Clock
+from pilothouse.store.embedded.state import State
+from pilothouse.store.embedded.view import View
+from pilothouse.store.interface import Event, Version
+
+_SLICE = 1_000
+
+
+def _place(version: Version) -> tuple[int, int]:
+    return version.kv.mod_revision, version.sub
+
+
+async def _base(state: State, at: int, upto: int, clock: Clock) -> Iterator[Version]:
+    """The keys of revision `at` that have not changed since `upto`, in order of revision."""
+    runs: list[list[Version]] = []
+    with View(state, at) as view:
+        while True:
+            while not view.follow(_SLICE):
+                await clock.sleep(0)
+            kvs = view.take(_SLICE)
+            if not kvs:
+                break
+            run = [Version(kv, state.sub_of(kv), False) for kv in kvs if kv.mod_revision <= upto]
+            run.sort(key=_place)
+            runs.append(run)
+            await clock.sleep(0)
+    return merge(*runs, key=_place)
+
+
+async def _in_slices(versions: Iterator[Version], clock: Clock) -> AsyncIterator[list[Version]]:
+    while some := list(islice(versions, _SLICE)):
+        yield some
+        await clock.sleep(0)
+
+
+def _of(revision: int, events: Iterable[Event]) -> list[Version]:
+    return [Version(kv, sub, type_ == "DELETE") for sub, (type_, kv, _) in enumerate(events)]
+
+
+@contextmanager
+def exporting(
+    state: State, revision: int, clock: Clock, *, hashed: bool = False
+) -> Iterator[AsyncIterator[list[Version]]]:
+    """All that is held of revisions up to `revision`, slice by slice. `hashed`: what etcd's HashKV covers, which leaves out of
+    the compacted past what no longer is."""
+    oldest = state.floor - 1
+    state.pin(oldest)
+    try:
+        yield _versions(state, revision, state.compacted, oldest, clock, hashed)
+    finally:
+        state.unpin(oldest)
+
+
+async def _versions(
+    state: State, revision: int, compacted: int, oldest: int, clock: Clock, hashed: bool
+) -> AsyncIterator[list[Version]]:
+    base: Iterator[Version] = iter(())
+    if hashed:
+        base = await _base(state, revision, compacted, clock)
+        with View(state, revision) as view:
+            while not view.follow(_SLICE):
+                await clock.sleep(0)
+            nothing_left = not view.count()
+        if nothing_left:
+            base = await _base(state, max(compacted, oldest), compacted, clock)
+    else:
+        gone = [v for v in _of(compacted, state.history.get(compacted, ())) if v.deleted]
+        base = merge(await _base(state, max(compacted, oldest), compacted, clock), gone, key=_place)
+    async for some in _in_slices(base, clock):
+        yield some
+    found: list[Version] = []
+    for number in range(max(compacted, oldest) + 1, revision + 1):
+        found += _of(number, state.history.get(number, ()))
+        if len(found) >= _SLICE:
+            yield found
+            found = []
+            await clock.sleep(0)
+    if found:
+        yield found
+
+
+def _varint(number: int) -> bytes:
+    number &= (1 << 64) - 1
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def database_entry(version: Version) -> tuple[bytes, bytes]:
+    """Key and value of a version in etcd's database: the revision, and an `mvccpb.KeyValue`."""
+    kv = version.kv
+    name = kv.mod_revision.to_bytes(8, "big") + b"_" + version.sub.to_bytes(8, "big")
+    if version.deleted:
+        return name + b"t", b"\x0a" + _varint(len(kv.key)) + kv.key
+    parts = [b"\x0a", _varint(len(kv.key)), kv.key]
+    for tag, number in ((b"\x10", kv.create_revision), (b"\x18", kv.mod_revision), (b"\x20", kv.version)):
+        if number:
+            parts += (tag, _varint(number))
+    if kv.value:
+        parts += (b"\x2a", _varint(len(kv.value)), kv.value)
+    if kv.lease:
+        parts += (b"\x30", _varint(kv.lease))
+    return name, b"".join(parts)
+
+
+async def hash_versions(state: State, revision: int, clock: Clock) -> int:
+    """CRC-32C over the bucket's name and its entries."""
+    import google_crc32c
+
+    found: int = google_crc32c.value(b"key")
+    compacted = state.compacted
+    with exporting(state, revision, clock, hashed=True) as versions:
+        async for some in versions:
+            entries = [database_entry(v) for v in some if not (v.deleted and v.kv.mod_revision == compacted)]
+            found = google_crc32c.extend(found, b"".join(part for entry in entries for part in entry))
+    return found
