@@ -1,16 +1,17 @@
 """`CustomResources`: watches the definitions, accepts them, serves what they define, and clears up after them.
 
-Source: upstream's apiextensions-apiserver/pkg/controller (status, establish, finalizer).
+Source: upstream's apiextensions-apiserver/pkg/controller (status, establish, finalizer) and customresource_handler.go.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Request
-from pilothouse.api.kinds.apiextensions.custom_resource_definition import FINALIZER
+from pilothouse.api.kinds.apiextensions import conditions
+from pilothouse.api.kinds.apiextensions.conditions import FINALIZER, Condition
 from pilothouse.api.objects import Obj, copy
 from pilothouse.api.scheme import GVR
 from pilothouse.apiserver.core import api_server_user
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 GROUP: Final = "apiextensions.k8s.io"
 RESOURCE: Final = "customresourcedefinitions"
 _RETRY_S: Final = 1.0
+_CLEARING_MAX_S: Final = 60.0  # until the condition says that objects are still there
 
 
 class CustomResources:
@@ -31,12 +33,12 @@ class CustomResources:
 
     def __init__(self, server: APIServer) -> None:
         self._server = server
-        self._served: dict[str, tuple[GVR, ...]] = {}  # by the definition's name
+        self._served: dict[str, tuple[Obj, tuple[GVR, ...]]] = {}  # by the definition's name: what was served of it
+        self._clearing: set[str] = set()  # uids of definitions whose objects are being deleted
 
     async def start(self) -> None:
         for definition in list(self._server.objects.list(GROUP, RESOURCE)):
-            if _holds(definition, "Established"):
-                self._serve(definition)
+            self._serve(definition)
         self._server.spawn(self._follow(), "custom resources")
 
     async def _follow(self) -> None:
@@ -48,6 +50,11 @@ class CustomResources:
             await self._server.clock.sleep(_RETRY_S)
 
     async def _watch(self) -> None:
+        objects = self._server.objects
+        await objects.fresh()
+        present = {d["metadata"]["name"] for d in objects.list(GROUP, RESOURCE)}
+        for name in self._served.keys() - present:
+            self._forget(name)
         request = Request("GET", f"/apis/{GROUP}/v1/{RESOURCE}", [("watch", "true")], user=api_server_user())
         response = await self._server.handle(request)
         if response.events is None:
@@ -58,115 +65,152 @@ class CustomResources:
                     await self._changed(event.object)
                 elif event.type == "DELETED":
                     self._forget(event.object["metadata"]["name"])
+                    await self._reconsider(event.object)
 
     async def _changed(self, definition: Obj) -> None:
         try:
+            if self._is_old(definition):
+                return
+            self._serve(definition)
             if definition["metadata"].get("deletionTimestamp"):
-                await self._finalize(definition)
-            elif not await self._accept(definition):
-                self._serve(definition)
+                self._clear_up(definition)
+                return
+            await self._accept(definition)
         except StatusError as error:
-            log.debug("definition %s: %s", definition["metadata"]["name"], error)  # a newer event follows
+            if error.code not in (404, 409):  # a newer event follows
+                log.warning("definition %s: %s", definition["metadata"]["name"], error)
 
-    async def _accept(self, definition: Obj) -> bool:
-        """Whether its status had to be written."""
-        names = definition["spec"]["names"]
-        conflict = self._conflict(definition)
+    def _is_old(self, definition: Obj) -> bool:
+        """A newer state of it is known already."""
+        now = self._server.objects.get(GROUP, RESOURCE, "", definition["metadata"]["name"])
+        return now is None or now["metadata"]["resourceVersion"] != definition["metadata"]["resourceVersion"]
+
+    async def _accept(self, definition: Obj) -> None:
         now = self._server.clock.timestamp()
-        if conflict:
-            accepted = _condition("NamesAccepted", "False", conflict[0], conflict[1], now)
-            established = _condition("Established", "False", "NotAccepted", "not all names are accepted", now)
-        else:
-            accepted = _condition("NamesAccepted", "True", "NoConflicts", "no conflicts found", now)
-            text = "the initial names have been accepted"
-            established = _condition("Established", "True", "InitialNamesAccepted", text, now)
-        status = dict(definition.get("status") or {})
-        finalizers = definition["metadata"].get("finalizers") or []
-        known = {c["type"]: c["status"] for c in status.get("conditions") or ()}
-        wanted = {c["type"]: c["status"] for c in (accepted, established)}
-        if FINALIZER in finalizers and known == wanted and (conflict or status.get("acceptedNames") == names):
-            return False
-        changed = copy(definition)
-        changed["metadata"]["finalizers"] = [*(f for f in finalizers if f != FINALIZER), FINALIZER]
-        changed["status"] = {**status, "conditions": [accepted, established], "acceptedNames": names}
-        if conflict:
-            changed["status"]["acceptedNames"] = status.get("acceptedNames") or {"plural": "", "kind": ""}
-        else:
-            self._serve(changed)  # whoever sees it established can use it
-        await self._server.objects.update(GROUP, RESOURCE, changed, "status")
-        return True
+        changed = conditions.with_names(definition, self._others(definition), now)
+        named = changed is not None
+        changed = conditions.with_judgements(changed or definition, now) or changed
+        if changed is not None:
+            definition = await self._server.objects.update(GROUP, RESOURCE, changed, "status")
+            self._serve(definition)
+        if conditions.holds(definition, "NamesAccepted") and not conditions.holds(definition, "Established"):
+            established: Obj = copy(definition)
+            conditions.put(established, conditions.ESTABLISHED, self._server.clock.timestamp())
+            definition = await self._server.objects.update(GROUP, RESOURCE, established, "status")
+            self._serve(definition)
+        if named:
+            await self._reconsider(definition)  # names may have been given up
 
-    def _conflict(self, definition: Obj) -> tuple[str, str] | None:
-        """(reason, message) where a name is taken in the group by another resource."""
-        spec = definition["spec"]
-        plural, mine = spec["names"]["plural"], spec["names"]
-        for served in self._server.registry:
-            if served.gvr.group != spec["group"] or served.gvr.resource == plural:
-                continue
-            taken = {served.gvr.resource, served.resource.singular, *served.resource.short_names}
-            for what in (mine["plural"], mine.get("singular") or "", *(mine.get("shortNames") or ())):
-                if what in taken:
-                    reason = "PluralConflict" if what == plural else "ShortNamesConflict"
-                    return reason, f'"{what}" is already in use'
-            if served.resource.kind == mine["kind"]:
-                return "KindConflict", f'"{mine["kind"]}" is already in use'
-        return None
+    def _others(self, definition: Obj) -> list[Obj]:
+        group, name = definition["spec"]["group"], definition["metadata"]["name"]
+        every = self._server.objects.list(GROUP, RESOURCE)
+        return [d for d in every if d["spec"]["group"] == group and d["metadata"]["name"] != name]
+
+    async def _reconsider(self, definition: Obj) -> None:
+        """Those of the group that wait for names."""
+        for other in self._others(definition):
+            if not conditions.holds(other, "NamesAccepted") and not other["metadata"].get("deletionTimestamp"):
+                await self._changed(other)
 
     def _serve(self, definition: Obj) -> None:
-        registry = self._server.registry
+        if not conditions.holds(definition, "NamesAccepted") and not conditions.holds(definition, "Established"):
+            return
+        registry, name = self._server.registry, definition["metadata"]["name"]
+        before, served = self._served.get(name, ({}, ()))
+        if before and not _serves_otherwise(before, definition):
+            return
         resources = of_definition(definition)
         gvrs = tuple(r.gvr for r in resources)
-        gone = [g for g in self._served.get(definition["metadata"]["name"], ()) if g not in gvrs]
+        gone = [g for g in served if g not in gvrs]
         if gone:
             registry.remove(*gone)
-        self._served[definition["metadata"]["name"]] = gvrs
+        if before and before["metadata"].get("uid") != definition["metadata"].get("uid"):
+            self._server.core.drop_storage(definition["spec"]["group"], definition["spec"]["names"]["plural"])
+        self._served[name] = (definition, gvrs)
         registry.add(*resources)
         for one in resources[:1]:
             self._server.core.storage(one.stored)
 
     def _forget(self, name: str) -> None:
-        gvrs = self._served.pop(name, ())
+        _, gvrs = self._served.pop(name, ({}, ()))
         if gvrs:
             self._server.registry.remove(*gvrs)
             self._server.core.drop_storage(gvrs[0].group, gvrs[0].resource)
 
-    async def _finalize(self, definition: Obj) -> None:
+    def _clear_up(self, definition: Obj) -> None:
+        metadata = definition["metadata"]
+        if FINALIZER in (metadata.get("finalizers") or ()) and metadata["uid"] not in self._clearing:
+            self._clearing.add(metadata["uid"])
+            self._server.spawn(self._finalize(metadata["name"], metadata["uid"]), f"finalize {metadata['name']}")
+
+    async def _finalize(self, name: str, uid: str) -> None:
         """Deletes every object of the resource, then lets the definition go."""
-        finalizers = definition["metadata"].get("finalizers") or []
-        if FINALIZER not in finalizers:
-            return
-        spec = definition["spec"]
-        group, plural = spec["group"], spec["names"]["plural"]
-        objects = self._server.objects
-        if self._server.registry.any_version(group, plural) is not None:
-            await objects.fresh()
-            for obj in list(objects.list(group, plural)):
-                metadata = obj["metadata"]
+        try:
+            while (definition := await self._server.objects.get_live(GROUP, RESOURCE, "", name)) is not None:
+                if definition["metadata"]["uid"] != uid:
+                    return
                 try:
-                    await objects.delete(group, plural, metadata.get("namespace", ""), metadata["name"])
+                    if await self._finalized(definition):
+                        return
                 except StatusError as error:
-                    if error.code != 404:
-                        raise
-            await objects.fresh()
-            if any(True for _ in objects.list(group, plural)):
-                self._server.spawn(self._again(definition), "finalize a definition")
-                return
+                    if error.code not in (404, 409):
+                        log.warning("the objects of %s: %s", name, error)
+                await self._server.clock.sleep(_RETRY_S)
+        finally:
+            self._clearing.discard(uid)
+
+    async def _finalized(self, definition: Obj) -> bool:
+        definition = await self._say(definition, conditions.DELETING)
+        last = conditions.NEVER_ESTABLISHED
+        if conditions.holds(definition, "Established"):
+            last = await self._deleted(definition)
+        done = last.status == "False"
+        await self._say(definition, last, done=done)
+        return done
+
+    async def _say(self, definition: Obj, condition: Condition, *, done: bool = False) -> Obj:
         changed: Obj = copy(definition)
-        changed["metadata"]["finalizers"] = [f for f in finalizers if f != FINALIZER]
-        await objects.update(GROUP, RESOURCE, changed, "status")
+        conditions.put(changed, condition, self._server.clock.timestamp())
+        if done:
+            left = [f for f in changed["metadata"].get("finalizers") or () if f != FINALIZER]
+            changed["metadata"]["finalizers"] = left
+        return await self._server.objects.update(GROUP, RESOURCE, changed, "status")
 
-    async def _again(self, definition: Obj) -> None:
-        """Objects with finalizers of their own take their time."""
-        await self._server.clock.sleep(_RETRY_S)
-        now = self._server.objects.get(GROUP, RESOURCE, "", definition["metadata"]["name"])
-        if now is not None:
-            await self._changed(now)
+    async def _deleted(self, definition: Obj) -> Condition:
+        """What the condition Terminating says once every object was asked to go."""
+        spec, objects, clock = definition["spec"], self._server.objects, self._server.clock
+        group, plural = spec["group"], spec["names"]["plural"]
+        if self._server.registry.any_version(group, plural) is None:
+            return conditions.DELETED  # no version is served: nothing can be reached
+        until_s = clock.monotonic() + _CLEARING_MAX_S
+        await objects.fresh()
+        failures: list[str] = []
+        for obj in list(objects.list(group, plural)):
+            metadata = obj["metadata"]
+            try:
+                await objects.delete(group, plural, metadata.get("namespace", ""), metadata["name"], metadata["uid"])
+            except StatusError as error:
+                if error.code not in (404, 409):
+                    failures.append(str(error))
+        if failures:
+            listed = failures[0] if len(failures) == 1 else f"[{', '.join(failures)}]"
+            why = f"could not issue all deletes: {listed}"
+            return Condition("Terminating", "True", "InstanceDeletionFailed", why)
+        while True:
+            await objects.fresh()
+            if next(iter(objects.list(group, plural)), None) is None:
+                return conditions.DELETED
+            if clock.monotonic() >= until_s:
+                why = "could not confirm zero CustomResources remaining: context deadline exceeded"
+                return Condition("Terminating", "True", "InstanceDeletionCheck", why)
+            await clock.sleep(_RETRY_S)
 
 
-def _condition(kind: str, status: str, reason: str, message: str, now: str) -> dict[str, Any]:
-    return {"type": kind, "status": status, "lastTransitionTime": now, "reason": reason, "message": message}
-
-
-def _holds(definition: Obj, kind: str) -> bool:
-    conditions = (definition.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == kind and c.get("status") == "True" for c in conditions)
+def _serves_otherwise(before: Obj, now: Obj) -> bool:
+    """Something changed that what is served depends on."""
+    return (
+        before["spec"] != now["spec"]
+        or (before.get("status") or {}).get("acceptedNames") != (now.get("status") or {}).get("acceptedNames")
+        or before["metadata"].get("uid") != now["metadata"].get("uid")
+        or before["metadata"].get("deletionTimestamp") != now["metadata"].get("deletionTimestamp")
+    )

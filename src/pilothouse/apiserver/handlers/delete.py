@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pilothouse.api import errors
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Response
+from pilothouse.api.kinds.apiextensions import conditions
 from pilothouse.api.objects import Obj, copy
 from pilothouse.apiserver import answers
 from pilothouse.apiserver.handlers import bodies, writing
@@ -301,6 +302,24 @@ async def _attempt_namespace(scope: Scope, entry: Entry, options: DeleteOptions)
     return _Left(await _replace(scope, entry, obj, options))
 
 
+async def _attempt_definition(scope: Scope, entry: Entry, options: DeleteOptions) -> _Result:
+    """The definition of a custom resource is first marked; it goes when its objects have gone."""
+    meta = entry.obj["metadata"]
+    for name, wanted, found in (
+        ("UID", options.uid, meta.get("uid", "")),
+        ("ResourceVersion", options.resource_version, meta["resourceVersion"]),
+    ):
+        if wanted is not None and wanted != found:
+            why = f"precondition failed: {name} in precondition: {wanted}, {name} in object meta: {found}"
+            raise errors.conflict(*scope.qualified, scope.info.name, why)
+    if meta.get("deletionTimestamp"):
+        return await _attempt(scope, entry, options)
+    await _admit(scope, entry, options)
+    marked = conditions.marked_for_deletion(entry.obj, scope.core.clock.timestamp())
+    return _Left(await _replace(scope, entry, marked, options))
+
+
 _SPECIAL: dict[tuple[str, str], Callable[[Scope, Entry, DeleteOptions], Awaitable[_Result]]] = {
     ("", "namespaces"): _attempt_namespace,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): _attempt_definition,
 }

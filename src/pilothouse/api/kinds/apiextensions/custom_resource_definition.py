@@ -1,122 +1,110 @@
 """CustomResourceDefinition.
 
-Source: upstream's apiextensions-apiserver: SetDefaults_*, registry/customresourcedefinition/strategy.go and validation.
+Source: upstream's apiextensions-apiserver: SetDefaults_*, registry/customresourcedefinition/strategy.go.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any
 
-from pilothouse.api import field, names
-from pilothouse.api.field import ErrorList
-from pilothouse.api.kinds.common.strategy import keep, next_generation
+from pilothouse.api.kinds.apiextensions import definition
+from pilothouse.api.kinds.apiextensions.walk import of_versions, schemas
+from pilothouse.api.kinds.common.strategy import keep
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
-
-FINALIZER: Final = "customresourcecleanup.apiextensions.k8s.io"
+from pilothouse.api.structural import formats
 
 
 def _default(obj: Obj) -> None:
     spec = obj.get("spec")
     if not isinstance(spec, dict):
         return
-    given = spec.setdefault("names", {})
-    if isinstance(given, dict):
-        if not given.get("singular"):
-            given["singular"] = str(given.get("kind") or "").lower()
-        if not given.get("listKind") and given.get("kind"):
-            given["listKind"] = f"{given['kind']}List"
+    names = spec.setdefault("names", {})
+    if isinstance(names, dict):
+        if not names.get("singular"):
+            names["singular"] = str(names.get("kind") or "").lower()
+        if not names.get("listKind") and names.get("kind"):
+            names["listKind"] = f"{names['kind']}List"
     if not spec.get("conversion"):
         spec["conversion"] = {"strategy": "None"}
+    service = (((spec["conversion"].get("webhook") or {}).get("clientConfig")) or {}).get("service")
+    if isinstance(service, dict) and service.get("port") is None:
+        service["port"] = 443
+    status = obj.setdefault("status", {})
+    if isinstance(status, dict) and not status.get("storedVersions"):
+        stored = _storage_version(obj)
+        if stored is not None:
+            status["storedVersions"] = [stored]
+
+
+def _storage_version(obj: Obj) -> str | None:
+    versions = (obj.get("spec") or {}).get("versions") or ()
+    return next((v.get("name") or "" for v in versions if v.get("storage")), None)
 
 
 def _prepare_create(obj: Obj) -> None:
-    metadata = obj["metadata"]
-    metadata["generation"] = 1
+    obj["metadata"]["generation"] = 1
     obj["status"] = {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": None}
-    stored = [v.get("name") for v in (obj.get("spec") or {}).get("versions") or () if v.get("storage")]
-    if stored:
-        obj["status"]["storedVersions"] = stored[:1]
+    stored = _storage_version(obj)
+    if stored is not None:
+        obj["status"]["storedVersions"] = [stored]
 
 
 def _prepare_update(new: Obj, old: Obj) -> None:
     keep(new, old, "status")
-    next_generation(new, old, "spec")
-    status = new.get("status") or {}
-    for version in (new.get("spec") or {}).get("versions") or ():
-        stored = status.get("storedVersions") or []
-        if version.get("storage") and version.get("name") not in stored:
-            new["status"] = status = {**status, "storedVersions": [*stored, version["name"]]}
+    if new.get("spec") != old.get("spec"):  # an empty `status: {}` among the subresources counts
+        new["metadata"]["generation"] = int(meta(old).get("generation") or 0) + 1
+    status, stored = new.get("status") or {}, _storage_version(new)
+    if stored is not None and stored not in (status.get("storedVersions") or ()):
+        new["status"] = {**status, "storedVersions": [*(status.get("storedVersions") or ()), stored]}
 
 
 def _prepare_status(new: Obj, old: Obj) -> None:
+    """Upstream means to keep the metadata of the old object, but resets the new one's to its own."""
     keep(new, old, "spec")
-    metadata = {k: v for k, v in meta(old).items() if k not in ("managedFields", "finalizers")}
-    for name in ("managedFields", "finalizers", "resourceVersion"):
-        if name in new["metadata"]:
-            metadata[name] = new["metadata"][name]
-    new["metadata"] = metadata
 
 
-def _validate(obj: Obj) -> ErrorList:
-    spec = obj.get("spec") or {}
-    given, group = spec.get("names") or {}, spec.get("group") or ""
-    plural, name = given.get("plural") or "", meta(obj).get("name") or ""
-    found: ErrorList = []
-    if name != f"{plural}.{group}":
-        found.append(field.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
-    if not group:
-        found.append(field.required("spec.group"))
-    else:
-        found += [field.invalid("spec.group", group, why) for why in names.dns1123_subdomain(group)]
-        if "." not in group:
-            found.append(field.invalid("spec.group", group, "should be a domain with at least one dot"))
-    if spec.get("scope") not in ("Cluster", "Namespaced"):
-        if not spec.get("scope"):
-            found.append(field.required("spec.scope"))
-        else:
-            found.append(field.not_supported("spec.scope", spec["scope"], ["Cluster", "Namespaced"]))
-    found += _versions(spec.get("versions") or [])
-    for part in ("plural", "singular", "kind", "listKind"):
-        text = given.get(part) or ""
-        if not text:
-            found.append(field.required(f"spec.names.{part}"))
-        else:
-            found += [field.invalid(f"spec.names.{part}", text, why) for why in names.dns1035_label(text.lower())]
-    for i, text in enumerate(given.get("shortNames") or ()):
-        found += [field.invalid(f"spec.names.shortNames[{i}]", text, why) for why in names.dns1035_label(text)]
-    return found
+def _warnings(new: Obj, old: Obj | None) -> list[str]:
+    before = _unknown_formats(old) if old is not None else []
+    found = [text for text in _unknown_formats(new) if text not in before]
+    sets_before = set(_sets_of_parts(old)) if old is not None else set()
+    return found + [text for text in sorted(set(_sets_of_parts(new))) if text not in sets_before]
 
 
-def _versions(versions: list[Obj]) -> ErrorList:
-    found: ErrorList = []
-    seen: set[str] = set()
-    for i, version in enumerate(versions):
-        at, name = f"spec.versions[{i}]", version.get("name") or ""
-        found += [field.invalid(f"{at}.name", name, why) for why in names.dns1035_label(name)]
-        if name in seen:
-            found.append(field.invalid("spec.versions", name, "must contain unique version names"))
-        seen.add(name)
-        if not (version.get("schema") or {}).get("openAPIV3Schema"):
-            found.append(field.required(f"{at}.schema.openAPIV3Schema", "schemas are required"))
-    if sum(bool(v.get("storage")) for v in versions) != 1:
-        found.append(
-            field.invalid("spec.versions", versions, "must have exactly one version marked as storage version")
-        )
-    return found
+def _unknown_formats(obj: Obj) -> list[str]:
+    return [
+        f'unrecognized format "{below["format"]}"'
+        for schema in of_versions(obj.get("spec") or {})
+        for below in schemas(schema)
+        if below.get("format") and not formats.recognized(below)
+    ]
 
 
-def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    found: ErrorList = []
-    spec, before = new.get("spec") or {}, old.get("spec") or {}
-    for part in ("group", "scope"):
-        if spec.get(part) != before.get(part):
-            found.append(field.invalid(f"spec.{part}", spec.get(part) or "", "field is immutable"))
-    return found + _validate(new)
+def _sets_of_parts(obj: Obj) -> Iterator[str]:
+    for schema in of_versions(obj.get("spec") or {}):
+        for below in schemas(schema):
+            items = below.get("items") if below.get("x-kubernetes-list-type") == "set" else None
+            if isinstance(items, dict) and items.get("type") in ("object", "array"):
+                yield (
+                    f'x-kubernetes-list-type: set for items of type "{items["type"]}" is not supported by server-side apply '
+                    "or CEL validation rules"
+                )
 
 
 def _row(obj: Obj, _: float) -> list[Any]:
-    return [meta(obj).get("name", ""), meta(obj).get("creationTimestamp")]
+    spec = obj.get("spec") or {}
+    names = spec.get("names") or {}
+    versions = [
+        (v.get("name") or "") + ("(storage)" if v.get("storage") else "")
+        for v in spec.get("versions") or ()
+        if v.get("served")
+    ]
+    return [
+        meta(obj).get("name", ""), spec.get("scope") or "", ",".join(sorted(versions)), meta(obj).get("creationTimestamp"),
+        spec.get("group") or "", names.get("kind") or "", ",".join(names.get("shortNames") or ()),
+        definition.is_established(obj),
+    ]  # fmt: skip
 
 
 KIND = Kind(
@@ -124,7 +112,10 @@ KIND = Kind(
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     prepare_status=_prepare_status,
-    validate=_validate,
-    validate_update=_validate_update,
+    validate=definition.validate,
+    validate_update=definition.validate_update,
+    validate_status=lambda new, _: definition.validate_status(new),
+    warnings=_warnings,
     row=_row,
+    unconditional_update=False,
 )
