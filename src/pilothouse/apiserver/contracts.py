@@ -201,6 +201,9 @@ class SubresourceStrategy:
     write: Callable[[Obj, Obj], None] | None = None
     """(obj, sent): puts what was sent, of the other kind, into obj. Raises StatusError (422) for what cannot be."""
 
+    warnings: Callable[[Obj], list[str]] | None = None
+    """(new): texts for the Warning header."""
+
     reset_fields: frozenset[str] = frozenset()
     """Dotted paths that this subresource ignores, so that field managers do not come to own them."""
 

@@ -68,11 +68,12 @@ def table(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None, *, head
     wanted = include_object(scope)
     now_s = scope.core.clock.now()
     api_version = f"meta.k8s.io/{scope.output.version}"
-    row_of = served.row or served.stored.kind.row
+    row_of = served.row or served.rules.row
     rows: list[Obj] = []
     for entry in entries:
         obj = entry.of(served)
-        row: Obj = {"cells": _cells(row_of, obj, served.columns, now_s)}
+        shown = obj if served.stored.custom else entry.obj
+        row: Obj = {"cells": _cells(row_of, shown, served.columns, now_s)}
         if wanted == "Object":
             row["object"] = obj
         elif wanted == "Metadata":

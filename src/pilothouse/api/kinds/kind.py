@@ -69,6 +69,9 @@ class Kind:
     warnings: Callable[[Obj, Obj | None], list[str]] = _no_warnings
     """(new, old or None): texts for the Warning header."""
 
+    status_warnings: Callable[[Obj], list[str]] = _no_warnings
+    """(new): the same, of an update of the status subresource."""
+
     row: Callable[[Obj, float], list[Any]] | None = None
     """(obj, now_s): the cells of the kind's table in the order of facts/columns.json. None: name and age."""
 

@@ -5,20 +5,16 @@ Source: upstream's documentation "IPv4/IPv6 dual-stack", and pkg/registry/core/s
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Final
 
 from pilothouse.api import errors
-from pilothouse.api.field import ErrorList, duplicate, invalid, not_supported, required
+from pilothouse.api.field import ErrorList, invalid
+from pilothouse.api.kinds.core import service_addresses
+from pilothouse.api.kinds.core.service_addresses import NONE, family_of
 from pilothouse.api.objects import Obj
-from pilothouse.apiserver.allocators.addresses import family_of
 
-NONE: Final = "None"
-_FAMILIES = ("IPv4", "IPv6")
-_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 _WITH_ADDRESS = ("ClusterIP", "NodePort", "LoadBalancer")
-_BAD_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 
 
 def other(family: str) -> str:
@@ -34,7 +30,7 @@ def initialize(service: Obj, old: Obj | None, cluster: Sequence[str]) -> None:
     if spec.get("ipFamilyPolicy") is None:
         spec["ipFamilyPolicy"] = _default_policy(spec, old)
     policy = spec["ipFamilyPolicy"]
-    _raise(service, _related(spec, old))
+    _raise(service, service_addresses.related(spec, old["spec"] if old is not None else None))
     found: ErrorList = []
     if old is not None:
         found += _reduce(spec, old["spec"], policy)
@@ -115,55 +111,3 @@ def _reduce(spec: Obj, old_spec: Obj, policy: str) -> ErrorList:
             detail = f"must be 'SingleStack' to release the secondary {what}"
             found.append(invalid("spec.ipFamilyPolicy", policy, detail))
     return found
-
-
-def _related(spec: Obj, old: Obj | None) -> ErrorList:
-    """Upstream's ValidateServiceClusterIPsRelatedFields: what must hold before anything is given out."""
-    found: ErrorList = []
-    ips, families = spec.get("clusterIPs") or [], spec.get("ipFamilies") or []
-    path = "spec.clusterIPs"
-    if spec.get("clusterIP"):
-        if not ips:
-            found.append(required(path))
-        elif ips[0] != spec["clusterIP"]:
-            found.append(invalid(path, ips, "first value must match `clusterIP`"))
-    elif ips:
-        found.append(invalid(path, ips, "must be empty when `clusterIP` is not specified"))
-    for i, family in enumerate(families):
-        if family not in _FAMILIES:
-            found.append(not_supported(f"spec.ipFamilies[{i}]", family, _FAMILIES))
-        if family in families[:i]:
-            found.append(duplicate(f"spec.ipFamilies[{i}]", family))
-    if spec["ipFamilyPolicy"] not in _POLICIES:
-        found.append(not_supported("spec.ipFamilyPolicy", spec["ipFamilyPolicy"], _POLICIES))
-    bad = False
-    kept = (old["spec"].get("clusterIPs") or []) if old is not None else []
-    for i, ip in enumerate(ips):
-        if i == 0 and ip == NONE:
-            if len(ips) > 1:
-                bad = True
-                found.append(invalid(path, ips, "'None' must be the first and only value"))
-        elif ip not in kept and not _is_ip(ip):
-            bad = True
-            found.append(invalid(f"{path}[{i}]", ip, _BAD_IP))
-    if len(ips) > 2:
-        found.append(invalid(path, ips, "may only hold up to 2 values"))
-    if bad:
-        return found
-    if len(ips) > 1 and len({family_of(ip) for ip in ips}) < 2:
-        found.append(invalid(path, ips, "may specify no more than one IP for each IP family"))
-    if ips and ips[0] != NONE:
-        for i, (ip, family) in enumerate(zip(ips, families, strict=False)):
-            if family in _FAMILIES and family != family_of(ip):
-                found.append(
-                    invalid(f"{path}[{i}]", ip, f"expected an {family} value as indicated by `ipFamilies[{i}]`")
-                )
-    return found
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return "%" not in text

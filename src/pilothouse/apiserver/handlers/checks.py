@@ -12,12 +12,12 @@ from pilothouse.apiserver.handlers.scope import Scope
 
 
 def create(scope: Scope, obj: Obj) -> ErrorList:
-    stored = scope.served.stored
-    return metadata.validate(obj["metadata"], stored.namespaced, stored.kind.name) + stored.kind.validate(obj)
+    kind = scope.served.rules
+    return metadata.validate(obj["metadata"], scope.served.stored.namespaced, kind.name) + kind.validate(obj)
 
 
 def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:
-    kind = scope.served.stored.kind
+    kind = scope.served.rules
     if scope.strategy is not None and scope.strategy.validate is not None:
         own = scope.strategy.validate(new, old)
     else:

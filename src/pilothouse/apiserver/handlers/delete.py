@@ -209,7 +209,7 @@ def _grace(scope: Scope, obj: Obj, options: DeleteOptions) -> int | None:
     wanted = options.grace_period_s
     if wanted is not None and wanted < 0:
         wanted = options.grace_period_s = 1
-    period_of = scope.served.stored.kind.grace_period_s
+    period_of = scope.served.rules.grace_period_s
     if period_of is None:
         return None
     now_s = scope.core.clock.now()

@@ -19,7 +19,7 @@ from pilothouse.apiserver.registry.entries import Entry
 
 def _write(scope: Scope, options: WriteOptions) -> Write:
     served = scope.served
-    ignored = served.stored.kind.reset_fields
+    ignored = served.rules.reset_fields
     if scope.strategy is not None:
         ignored = scope.strategy.reset_fields
     manager = manager_or_user_agent(options.field_manager, scope.user_agent)

@@ -59,9 +59,9 @@ def select(scope: Scope, options: ListOptions) -> Selection:
 
 def _selectable(scope: Scope, name: str) -> bool:
     stored = scope.served.stored
-    if name == "metadata.namespace" and not stored.namespaced and _has_own_fields(stored.kind, stored.gvk):
+    if name == "metadata.namespace" and not stored.namespaced and _has_own_fields(scope.served.rules, stored.gvk):
         return False
-    return name in _OF_ALL or name in stored.kind.field_names
+    return name in _OF_ALL or name in scope.served.rules.field_names
 
 
 def _has_own_fields(kind: Kind, gvk: GVK) -> bool:
@@ -71,7 +71,7 @@ def _has_own_fields(kind: Kind, gvk: GVK) -> bool:
 
 def _unknown_field(scope: Scope, name: str) -> str:
     stored = scope.served.stored
-    if not stored.custom and not _has_own_fields(stored.kind, stored.gvk):
+    if not stored.custom and not _has_own_fields(scope.served.rules, stored.gvk):
         return f"{quote(name)} is not a known field selector: only {', '.join(map(quote, sorted(_OF_ALL)))}"
     if stored.gvk.kind == "Job":
         return f"field label {quote(name)} not supported for Job"
@@ -87,7 +87,7 @@ def _predicate(scope: Scope, labels: Selector | None, fields: FieldSelector | No
         fields = None
     if labels is None and fields is None:
         return None
-    values_of = scope.served.stored.kind.fields
+    values_of = scope.served.rules.fields
 
     def matches(entry: Entry) -> bool:
         obj = entry.obj

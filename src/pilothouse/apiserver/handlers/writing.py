@@ -45,7 +45,7 @@ async def create(scope: Scope, obj: Obj, options: WriteOptions) -> Entry:
 
 
 async def _create(scope: Scope, obj: Obj, options: WriteOptions, *, update: bool = False) -> Entry:
-    stored, kind = scope.served.stored, scope.served.stored.kind
+    stored, kind = scope.served.stored, scope.served.rules
     meta = obj["metadata"]
     names.fill_system_fields(scope, meta)
     generated = bool(meta.get("generateName")) and not meta.get("name")
@@ -134,7 +134,7 @@ async def update(
     """`make` gets the present object and returns the wanted one, in the version in memory, after mutating admission; it is
     called again where the object changed meanwhile. Returns the object, and whether it was created."""
     storage, key = scope.storage, scope.key
-    allow_create = allow_create or scope.served.stored.kind.create_on_update
+    allow_create = allow_create or scope.served.rules.create_on_update
     entry = storage.cache.get(key) if storage.cache.filled else None
     live = False
     for _ in range(_ATTEMPTS_MOST):
@@ -185,7 +185,7 @@ async def _update(scope: Scope, entry: Entry, make: Make, options: WriteOptions,
     meta = new["metadata"]
     revision = meta.get("resourceVersion", "")
     if revision in ("", "0"):
-        if not scope.served.stored.kind.unconditional_update:
+        if not scope.served.rules.unconditional_update:
             error = field.invalid("metadata.resourceVersion", 0, "must be specified for an update")
             raise errors.invalid(*scope.qualified, scope.info.name, [error])
     elif revision != old_meta["resourceVersion"]:
@@ -209,7 +209,7 @@ async def _update(scope: Scope, entry: Entry, make: Make, options: WriteOptions,
 async def _judge(scope: Scope, entry: Entry, new: Obj, options: WriteOptions) -> tuple[Entry, bool]:
     """Strategy, validation and validating admission. Returns what is to be stored (`entry` itself where nothing changed), and
     whether the update ends a deletion."""
-    old, kind = entry.obj, scope.served.stored.kind
+    old, kind = entry.obj, scope.served.rules
     old_meta, meta = old["metadata"], new["metadata"]
     names.settle_namespace(scope, meta)
     _carry(meta, old_meta, "generation")
@@ -231,9 +231,9 @@ async def _judge(scope: Scope, entry: Entry, new: Obj, options: WriteOptions) ->
     errs: ErrorList = checks.update(scope, new, old)
     if errs:
         raise checks.invalid(scope, meta.get("name", ""), errs)
-    if scope.strategy is None:
-        for text in kind.warnings(new, old):
-            scope.warn(text)
+    own = scope.strategy.warnings if scope.strategy is not None else None
+    for text in kind.warnings(new, old) if scope.strategy is None else own(new) if own is not None else ():
+        scope.warn(text)
     new = managed.keep_times(checks.canonical(scope, new), old)
     await scope.core.admission.validate(
         scope.admission("UPDATE", new, old, options.obj("UpdateOptions"), options.dry_run)

@@ -118,6 +118,11 @@ class ServedResource:
     def gvk(self) -> GVK:
         return self.resource.gvk
 
+    @property
+    def rules(self) -> Kind:
+        """Of objects in memory, as requests for this resource meet them: a cohabitant has its own."""
+        return self.stored.kind if self.stored.custom else self.kind
+
     def outward(self, obj: Obj) -> Obj:
         """An object in memory as this version shows it."""
         return obj if self.encode is None else self.encode(obj)

@@ -70,6 +70,11 @@ def keep_metadata(new: Obj, old: Obj) -> None:
         keep(target, source, name)
 
 
+def keep_spec(new: Obj, old: Obj) -> None:
+    """Of an update of status that may change metadata too, as those of the older kinds may."""
+    keep(new, old, "spec")
+
+
 def update_status(new: Obj, old: Obj) -> None:
     """Keeps all of old but status."""
     keep(new, old, "spec")
