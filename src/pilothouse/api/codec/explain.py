@@ -65,7 +65,7 @@ def explain(type_: Type, value: Any, raw: bytes | None = None, *, strict: bool) 
             pass
     walk = _Walk(strict)
     try:
-        walk.value(type_, value, _go_levels(type_))
+        walk.value(type_, value, go_levels(type_))
     except RecursionError:
         raise DecodeError("exceeded max depth") from None
     if walk.wrong:
@@ -88,16 +88,17 @@ def _go_types() -> dict[str, dict[str, str]]:
 
 
 @cache
-def _steps(type_: Type) -> dict[str, _Step]:
+def steps(type_: Type) -> dict[str, _Step]:
+    """The fields of a struct by JSON name, in Go's order."""
     own = _go_types().get(type_.name, {})
     found: dict[str, _Step] = {}
     for field in type_.wire:
         if field.inline:
             at = _short(field.type)
-            for name, step in _steps(field.type).items():
+            for name, step in steps(field.type).items():
                 found.setdefault(name, _Step(step.field, (at, *step.embedded), step.levels))
         else:
-            levels = tuple(own[field.name].split(" ")) if field.name in own else _go_levels(field.type)
+            levels = tuple(own[field.name].split(" ")) if field.name in own else go_levels(field.type)
             found[field.name] = _Step(field, (), levels)
     return found
 
@@ -107,10 +108,10 @@ def _short(type_: Type) -> str:
 
 
 @cache
-def _go_levels(type_: Type) -> tuple[str, ...]:
+def go_levels(type_: Type) -> tuple[str, ...]:
     """What Go calls the type, then what is in it, and so on."""
     if type_.element is not None:
-        inner = _go_levels(type_.element)
+        inner = go_levels(type_.element)
         return (("[]" if type_.shape is Shape.LIST else "map[string]") + inner[0], *inner)
     if type_.shape is Shape.STRUCT:
         return (type_.name.rpartition("/")[2],)
@@ -177,11 +178,11 @@ class _Walk:
         if not isinstance(value, (dict, _Pairs)):
             self._remember(self._mistyped(value, levels[0]))
             return
-        steps = _steps(type_)
+        known = steps(type_)
         seen: set[str] = set()
         struct = self._struct
         for key, inner in _items(value):
-            step = steps.get(key)
+            step = known.get(key)
             if step is None:
                 if not type_.preserve_unknown:
                     self._note("unknown", key)
@@ -205,7 +206,7 @@ class _Walk:
             self._remember(self._mistyped(value, levels[0]))
             return
         assert type_.element is not None
-        inner = levels[1:] or _go_levels(type_.element)
+        inner = levels[1:] or go_levels(type_.element)
         for i, one in enumerate(value):
             self._places.append(f"[{i}]")
             self.value(type_.element, one, inner)
@@ -218,7 +219,7 @@ class _Walk:
             self._remember(self._mistyped(value, levels[0]))
             return
         assert type_.element is not None
-        inner = levels[1:] or _go_levels(type_.element)
+        inner = levels[1:] or go_levels(type_.element)
         seen: set[str] = set()
         for key, one in _items(value):
             if key in seen:
@@ -247,7 +248,7 @@ class _Walk:
         """By a reader of its own: what it remembers ends the whole."""
         before = self.wrong
         self.wrong = ""
-        self.value(type_, value, _go_levels(type_))
+        self.value(type_, value, go_levels(type_))
         if self.wrong:
             raise DecodeError(self.wrong)
         self.wrong = before

@@ -183,8 +183,8 @@ def applied(write_: Write, live: Obj, configuration: Obj, managers: Managers, *,
 
 
 def _conflict(conflicts: dict[Identity, Set]) -> StatusError:
-    rows = [(i.shown(), sets.show(path)) for i, found in conflicts.items() for path in sets.members(found)]
-    rows.sort()
+    shown = sorted(((i.shown(), found) for i, found in conflicts.items()), key=lambda c: c[0])
+    rows = [(who, sets.show(path)) for who, found in shown for path in sets.members(found)]
     causes = [
         {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path} for who, path in rows
     ]

@@ -6,6 +6,7 @@ The elements are those of FieldsV1: `f:name`, `k:{"name":"x"}`, `v:"x"`, `i:0`. 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -14,6 +15,27 @@ Set: TypeAlias = dict[str, Any]
 SELF: Final = "."
 LEAF: Final[Set] = {SELF: {}}
 _RANK: Final = {".": 0, "f": 1, "k": 2, "v": 3, "i": 4}
+
+
+@lru_cache(maxsize=4096)
+def _rank(element: str) -> tuple[int, Any]:
+    """The place of an element among its siblings: fields by name, then items by their keys, by value and by index."""
+    kind, text = element[0], element[2:]
+    if kind == "k":
+        return 2, tuple((name, _comparable(value)) for name, value in sorted(orjson.loads(text).items()))
+    if kind == "v":
+        return 3, _comparable(orjson.loads(text))
+    if kind == "i":
+        return 4, int(text)
+    return _RANK.get(kind, 5), text
+
+
+def _comparable(value: Any) -> tuple[int, Any]:
+    if isinstance(value, bool):
+        return 2, value
+    if isinstance(value, (int, float)):
+        return 0, value
+    return (1, value) if isinstance(value, str) else (3, orjson.dumps(value))
 
 
 def union(a: Set, b: Set) -> Set:
@@ -82,7 +104,7 @@ def without_below(a: Set, paths: Set) -> Set:
 def to_fields(a: Set) -> dict[str, Any]:
     """FieldsV1, its keys in upstream's order."""
     out: dict[str, Any] = {}
-    for element in sorted(a, key=lambda e: (_RANK.get(e[0], 5), e)):
+    for element in sorted(a, key=_rank):
         below = a[element]
         out[element] = {} if element == SELF or (len(below) == 1 and SELF in below) else to_fields(below)
     return out
@@ -104,12 +126,13 @@ def of_fields(fields: Any) -> Set:
 
 
 def members(a: Set, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The paths in the set, in upstream's order."""
-    for element in sorted(a, key=lambda e: (_RANK.get(e[0], 5), e)):
-        if element == SELF:
-            yield path
-        else:
-            yield from members(a[element], (*path, element))
+    """The paths in the set, in upstream's order: of each node its own members first, then those further down."""
+    elements = sorted((e for e in a if e != SELF), key=_rank)
+    for element in elements:
+        if SELF in a[element]:
+            yield (*path, element)
+    for element in elements:
+        yield from members(a[element], (*path, element))
 
 
 def show(path: tuple[str, ...]) -> str:

@@ -35,6 +35,7 @@ class Place:
     defaults: tuple[tuple[str, Any], ...] = ()
 
 
+_ZEROS: Final[dict[str, Any]] = {"string": "", "int32": 0, "int64": 0, "bool": False}
 _LEAF: Final = Place("leaf")
 _FREE: Final = Place("map")  # a value without a type: maps are granular, lists atomic
 
@@ -53,15 +54,19 @@ def place_of(type_: Type | None, as_field: Field | None = None) -> Place:
             list_type = as_field.list_type if as_field is not None else ""
             element = type_.element
             if list_type == "map" and as_field is not None and element is not None:
-                defaults = tuple(
-                    (k, f.default)
-                    for k in as_field.list_map_keys
-                    if (f := element.fields.get(k)) is not None and f.default is not None
-                )
+                keys = [(k, element.fields.get(k)) for k in as_field.list_map_keys]
+                defaults = tuple((k, d) for k, f in keys if f is not None and (d := _default(f)) is not None)
                 return Place("keyed", element, as_field.list_map_keys, defaults)
             if list_type == "set":
                 return Place("set", element)
     return _LEAF
+
+
+def _default(of: Field) -> Any:
+    """What the schema takes a key field for that is left out: its default, or its zero where Go always writes it."""
+    if of.default is not None or of.omitempty or of.pointer:
+        return of.default
+    return _ZEROS.get(of.type.name)
 
 
 def below(place: Place, element: str) -> Place:
@@ -74,11 +79,11 @@ def below(place: Place, element: str) -> Place:
     return place_of(place.type)
 
 
-def _items(place: Place, value: Any) -> dict[str, Any]:
-    """Path element → item, of a list that is taken apart. Of items with the same identity the last counts."""
-    found: dict[str, Any] = {}
+def _items(place: Place, value: Any) -> dict[str, list[Any]]:
+    """Path element → its items, of a list that is taken apart. More than one have the same identity by mistake only."""
+    found: dict[str, list[Any]] = {}
     for item in value or ():
-        found[element_of(place, item)] = item
+        found.setdefault(element_of(place, item), []).append(item)
     return found
 
 
@@ -109,9 +114,10 @@ def fields_of(place: Place, value: Any) -> Set:
                 out[f"f:{name}"] = found
         return out
     if place.kind in ("keyed", "set") and isinstance(value, list):
-        for element, item in _items(place, value).items():
-            inner_place = place_of(place.type)
-            out[element] = sets.union(LEAF, fields_of(inner_place, item) if place.kind == "keyed" else {})
+        inner_place = place_of(place.type)
+        for element, items in _items(place, value).items():
+            apart = place.kind == "keyed" and len(items) == 1
+            out[element] = sets.union(LEAF, fields_of(inner_place, items[0])) if apart else LEAF
         return out
     return LEAF
 
@@ -127,67 +133,126 @@ def _compare(place: Place, old: Any, new: Any, into: tuple[Set, Set, Set]) -> No
     if old is new or (old is not _ABSENT and new is not _ABSENT and type(old) is type(new) and old == new):
         return
     added, modified, removed = into
-    pairs = _pairs(place, old, new)
-    if pairs is None:  # a leaf
+    if not _is_granular(place, old, new):
         (added if old is _ABSENT else removed if new is _ABSENT else modified)[SELF] = {}
         return
-    for element, at, before, after in pairs:
-        deeper: tuple[Set, Set, Set] = ({}, {}, {})
-        _compare(at, before, after, deeper)
-        for whole, part in zip(into, deeper, strict=True):
-            if part:
-                whole[element] = part
+    a, b = old or {} if old is not _ABSENT else {}, new or {} if new is not _ABSENT else {}
+    if place.kind in ("keyed", "set"):
+        _compare_items(place, a, b, into)
+    else:
+        for name in {**a, **b}:
+            _put(into, f"f:{name}", below(place, name), a.get(name, _ABSENT), b.get(name, _ABSENT))
     if old is _ABSENT:
         added[SELF] = {}
     elif new is _ABSENT:
         removed[SELF] = {}
 
 
-def _pairs(place: Place, old: Any, new: Any) -> list[tuple[str, Place, Any, Any]] | None:
-    """The parts of two values side by side; None where they are compared as one."""
+def _is_granular(place: Place, old: Any, new: Any) -> bool:
+    """Whether two values are compared part by part; else they are leaves."""
     if place.kind == "leaf":
-        return None
-    nothing = (_ABSENT, None)
+        return False
     wanted = dict if place.kind in ("struct", "map") else list
     if any(v is not _ABSENT and v is not None and not isinstance(v, wanted) for v in (old, new)):
-        return None
-    a = {} if old in nothing else old
-    b = {} if new in nothing else new
-    if not a and not b:
-        return None
-    if wanted is dict:
-        return [(f"f:{name}", below(place, name), a.get(name, _ABSENT), b.get(name, _ABSENT)) for name in {**a, **b}]
-    first, second = _items(place, a), _items(place, b)
+        return False
+    return any(v is not _ABSENT and v for v in (old, new))
+
+
+def _put(into: tuple[Set, Set, Set], element: str, place: Place, old: Any, new: Any) -> None:
+    found: tuple[Set, Set, Set] = ({}, {}, {})
+    _compare(place, old, new, found)
+    for whole, part in zip(into, found, strict=True):
+        if part:
+            whole[element] = sets.union(whole.get(element, {}), part)
+
+
+def _compare_items(place: Place, old: Any, new: Any, into: tuple[Set, Set, Set]) -> None:
+    """Items that share an identity are one leaf together: it comes, changes or goes as they do."""
+    added, modified, removed = into
+    first, second = _items(place, old), _items(place, new)
     at = place_of(place.type) if place.kind == "keyed" else _LEAF
-    return [(e, at, first.get(e, _ABSENT), second.get(e, _ABSENT)) for e in {**first, **second}]
+    for element in {**first, **second}:
+        before, after = first.get(element, []), second.get(element, [])
+        match len(before) > 1, len(after) > 1:
+            case False, False:
+                _put(into, element, at, before[0] if before else _ABSENT, after[0] if after else _ABSENT)
+            case True, True:
+                if before != after:
+                    modified[element] = LEAF
+            case True, False:
+                removed[element] = LEAF
+                if after:
+                    _put(into, element, at, _ABSENT, after[0])
+            case False, True:
+                added[element] = LEAF
+                if before:
+                    _put(into, element, at, before[0], _ABSENT)
 
 
 def merge(place: Place, live: Any, applied: Any) -> Any:
-    """`live` with the applied configuration in it; neither is changed. Null in the configuration removes nothing but its own."""
-    if place.kind in ("struct", "map") and isinstance(applied, dict) and isinstance(live, dict):
+    """`live` with the applied configuration in it; neither is changed. Null in the configuration removes nothing."""
+    if (
+        place.kind in ("struct", "map")
+        and isinstance(live, dict)
+        and live
+        and (applied is None or type(applied) is dict)
+    ):
         out = dict(live)
-        for name, value in applied.items():
+        for name, value in (applied or {}).items():
             out[name] = merge(below(place, name), live[name], value) if name in live else value
         return out
-    if place.kind in ("keyed", "set") and isinstance(applied, list) and isinstance(live, list):
-        before, after = _items(place, live), _items(place, applied)
-        at = place_of(place.type)
-        merged = {e: merge(at, before[e], v) if e in before and place.kind == "keyed" else v for e, v in after.items()}
-        return _in_order(before, merged)
+    if (
+        place.kind in ("keyed", "set")
+        and isinstance(live, list)
+        and live
+        and (applied is None or type(applied) is list)
+    ):
+        return _merge_lists(place, live, applied or [])
     return applied
 
 
-def _in_order(before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
-    """The applied items in their order; those that are only live keep their place before the next one that both have."""
-    position = {e: i for i, e in enumerate(before)}
-    waiting = [e for e in before if e not in after]
-    out = []
-    for element, value in after.items():
-        at = position.get(element)
-        while at is not None and waiting and position[waiting[0]] < at:
-            out.append(before[waiting.pop(0)])
-        out.append(value)
-    return out + [before[e] for e in waiting]
+def _merge_lists(place: Place, live: list[Any], applied: list[Any]) -> list[Any]:
+    """Applied items in their order, live ones in theirs: each stands before the next one that both lists have.
+
+    Items that live has twice are not merged with the applied one, which takes their place."""
+    at = place_of(place.type) if place.kind == "keyed" else _LEAF
+    mine, theirs = [element_of(place, v) for v in applied], [element_of(place, v) for v in live]
+    given, there = dict(zip(mine, applied, strict=True)), _items(place, live)
+
+    def merged(element: str) -> Any:
+        before = there.get(element, [])
+        return merge(at, before[0], given[element]) if len(before) == 1 else given[element]
+
+    shared = [e for e in mine if e in there]
+    out: list[Any] = []
+    done: set[str] = set()
+    left, right, next_shared = 0, 0, 0
+    while left < len(theirs) or right < len(mine):
+        if left < len(theirs):
+            element = theirs[left]
+            if right < len(mine):
+                if element == mine[right]:
+                    out.append(merged(element))
+                    done.add(element)
+                    left, right, next_shared = left + 1, right + 1, next_shared + 1
+                    continue
+                if element in given and next_shared < len(shared) and shared[next_shared] != element:
+                    left += 1  # shared, but its turn comes later
+                    continue
+            if element not in given:
+                out.append(live[left])
+                left += 1
+                continue
+            if element in done:
+                left += 1
+        if right < len(mine):
+            element = mine[right]
+            out.append(merged(element))
+            done.add(element)
+            right += 1
+            if next_shared < len(shared) and shared[next_shared] == element:
+                next_shared += 1
+    return out
 
 
 def remove(place: Place, value: Any, gone: Set, kept: Set) -> Any:

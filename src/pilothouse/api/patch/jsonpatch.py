@@ -1,184 +1,187 @@
-"""JSON patch (RFC 6902), with the words of the library that upstream uses (evanphx/json-patch)."""
+"""JSON patch (RFC 6902), as the library reads it that upstream uses (evanphx/json-patch v4), liberties and all: a key that is
+missing may be replaced, an index may be negative, and what stands before the first slash of a path is not looked at.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
-from pilothouse.api.objects import copy
-from pilothouse.api.patch import PatchError
+import orjson
+
+from pilothouse.api.codec.explain import DecodeError, explain
+from pilothouse.api.patch import PatchError, in_go_order, refused
+from pilothouse.api.types import Field, Shape, Type, type_named
 
 OPERATIONS_MAX: Final = 10_000
-_COPIED_MAX: Final = 1_000_000  # elements that copies may add: a patch of copies grows exponentially
-_MISSING: Final = object()
+_COPIED_BYTES_MAX: Final = 3 << 20  # upstream's JSONPatchMaxCopyBytes: a patch of copies grows exponentially
+_INDEX: Final = re.compile(r"[+-]?\d{1,9}", re.ASCII)
+_NULL: Final = object()  # Go cannot tell a null from nothing
 
 
-def json_patch(document: Any, patch: Any) -> Any:
-    """The patched document; the one given is not changed. Raises PatchError (400, 413 or 422)."""
-    if not isinstance(patch, list) or not all(isinstance(op, dict) for op in patch):
-        raise PatchError("json: cannot unmarshal into Go value of type jsonpatch.Patch")
-    if len(patch) > OPERATIONS_MAX:
+def _operations() -> Type:
+    text = type_named("string")
+    fields = [Field(name, text) for name in ("op", "path", "from")] + [Field("value", type_named("any"))]
+    return Type("list", Shape.LIST, element=Type("handlers.jsonPatchOp", Shape.STRUCT, build=lambda: fields))
+
+
+_OPERATIONS: Final = _operations()
+
+
+def read(patch: Any, raw: bytes | None) -> list[str]:
+    """Judges a patch before it is applied; returns its strict errors. Raises PatchError (400)."""
+    try:
+        return [f"json patch {fault}" for fault in explain(_OPERATIONS, patch, raw, strict=True)]
+    except DecodeError as error:
+        raise PatchError(f"error decoding patch: {error}") from None
+
+
+def json_patch(document: dict[str, Any], patch: Any) -> Any:
+    """The patched document, in which what the patch went through has the order that Go's maps are written in; the one
+    given is not changed. Raises PatchError (413 or 422)."""
+    if len(patch or ()) > OPERATIONS_MAX:
         raise PatchError(f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len(patch)}", 413)
-    root = {"": copy(document)}
-    copied = 0
-    for op in patch:
-        kind, path = op.get("op"), op.get("path")
-        if not isinstance(path, str):
-            raise PatchError(f"{kind} operation does not apply: error in path: missing field", 422)
+    work = _Work(document)
+    for operation in patch or ():
+        work.do(operation if isinstance(operation, dict) else {})
+    return work.finished(work.root)
+
+
+class _Work:
+    """A document under way: containers are copied when a path first leads into them."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._opened: dict[int, Any] = {}
+        self.root: Any = self._open(document)
+        self._copied_bytes = 0
+
+    def do(self, operation: dict[str, Any]) -> None:
+        kind, path, value = operation.get("op"), operation.get("path"), operation.get("value")
+        source = operation.get("from")
+        if not isinstance(path, str) or (kind in ("move", "copy") and not isinstance(source, str)):
+            raise refused()
         match kind:
             case "add":
-                _add(root, path, copy(_value(op)), "add")
+                _add(*self._find(path), value)
             case "remove":
-                _remove(root, path, "remove")
+                _remove(*self._find(path))
             case "replace":
-                _replace(root, path, copy(_value(op)))
-            case "move" | "copy":
-                source = op.get("from")
-                if not isinstance(source, str):
-                    raise PatchError(f"{kind} operation does not apply: error in from: missing field", 422)
-                found = _get(root, source, str(kind))
-                if kind == "move":
-                    _remove(root, source, "move")
+                if path == "":
+                    if not isinstance(value, (dict, list)):
+                        raise refused()
+                    self.root = self._open(value)
                 else:
-                    copied += _weight(found)
-                    if copied > _COPIED_MAX:
-                        raise PatchError(
-                            "Unable to complete the copy, the accumulated size increase of copy is too large", 422
-                        )
-                _add(root, path, copy(found), str(kind))
+                    holder, key = self._find(path)
+                    _get(holder, key)
+                    _set(holder, key, value)
+            case "move":
+                holder, key = self._find(str(source))
+                found = _get(holder, key)
+                _remove(holder, key)
+                _add(*self._find(path), None if found is _NULL else found)
+            case "copy":
+                found = self.finished(_get(*self._find(str(source))))
+                target = self._find(path)
+                found = None if found is _NULL else found
+                self._copied_bytes += len(orjson.dumps(found))
+                if self._copied_bytes > _COPIED_BYTES_MAX:
+                    raise refused()
+                _add(*target, found)
             case "test":
-                _test(root, path, op.get("value"))
+                found = self.root if path == "" else _get(*self._find(path))
+                if not _equal(None if found is _NULL else found, value):
+                    raise refused()
             case _:
-                raise PatchError(f"Unexpected kind: {kind if isinstance(kind, str) else 'unknown'}", 422)
-    return root[""]
+                raise refused()
+
+    def finished(self, value: Any) -> Any:
+        if id(value) not in self._opened:
+            return value
+        if isinstance(value, dict):
+            return in_go_order({k: self.finished(v) for k, v in value.items()})
+        return [self.finished(v) for v in value]
+
+    def _open(self, value: Any) -> Any:
+        if id(value) in self._opened:
+            return value
+        own = dict(value) if isinstance(value, dict) else list(value)
+        self._opened[id(own)] = own
+        return own
+
+    def _find(self, path: str) -> tuple[Any, str]:
+        """What holds the value at `path`, and under which key."""
+        steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")]
+        if len(steps) < 2:
+            raise refused()
+        found = self.root
+        for step in steps[1:-1]:
+            inner = _get(found, step)
+            if not isinstance(inner, (dict, list)):
+                raise refused()
+            opened = self._open(inner)
+            if opened is not inner:
+                _set(found, step, opened)
+            found = opened
+        return found, steps[-1]
 
 
-def _value(op: dict[str, Any]) -> Any:
-    return op.get("value")
+def _index(key: str, size: int) -> int:
+    if not _INDEX.fullmatch(key):
+        raise refused()
+    index = int(key)
+    if index < 0:
+        index += size
+    if index < 0:
+        raise refused()
+    return index
 
 
-def _weight(value: Any) -> int:
-    if isinstance(value, dict):
-        return 1 + sum(_weight(v) for v in value.values())
-    if isinstance(value, list):
-        return 1 + sum(_weight(v) for v in value)
-    return 1
-
-
-def _steps(path: str) -> list[str]:
-    """The keys from the root's holder on: an empty path is the root itself."""
-    return [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")]
-
-
-def _holder(root: dict[str, Any], path: str) -> tuple[Any, str]:
-    """What holds the value at `path`, and under which key; (missing, key) where there is no such place."""
-    *above, last = _steps(path)
-    found: Any = root
-    for step in above:
-        found = _step(found, step)
-        if found is _MISSING:
-            break
-    return (found if isinstance(found, (dict, list)) else _MISSING), last
-
-
-def _step(value: Any, step: str) -> Any:
-    if isinstance(value, dict):
-        return value.get(step, _MISSING)
-    if isinstance(value, list):
-        index = _index(step, len(value))
-        return value[index] if index is not None and -len(value) <= index < len(value) else _MISSING
-    return _MISSING
-
-
-def _index(step: str, size: int) -> int | None:
-    if step.lstrip("-").isdigit() and len(step) < 10:
-        index = int(step)
-        return index + size if index < 0 else index
-    return None
-
-
-def _missing(kind: str, path: str) -> PatchError:
-    return PatchError(f'{kind} operation does not apply: doc is missing path: "{path}": missing value', 422)
-
-
-def _missing_key(kind: str, path: str, key: str) -> PatchError:
-    return PatchError(f"{kind} operation does not apply: doc is missing key: {path}: missing value", 422)
-
-
-def _out_of_bounds(what: str, path: str, step: str) -> PatchError:
-    return PatchError(f"{what}: Unable to access invalid index: {step}: invalid index referenced", 422)
-
-
-def _get(root: dict[str, Any], path: str, kind: str) -> Any:
-    holder, key = _holder(root, path)
-    if holder is _MISSING:
-        raise PatchError(f'{kind} operation does not apply: doc is missing from path: "{path}": missing value', 422)
-    found = _step(holder, key)
-    if found is _MISSING:
-        raise PatchError(f"{kind} operation does not apply: doc is missing key: {path}: missing value", 422)
-    return found
-
-
-def _add(root: dict[str, Any], path: str, value: Any, kind: str) -> None:
-    holder, key = _holder(root, path)
-    if holder is _MISSING:
-        raise _missing(kind, path)
+def _get(holder: Any, key: str) -> Any:
     if isinstance(holder, dict):
-        holder[key] = value
-        return
-    if key == "-":
-        holder.append(value)
-        return
-    index = _index(key, len(holder) + 1)
-    if index is None:
-        why = f"value was not a proper array index: '{key}': strconv.Atoi: parsing \"{key}\": invalid syntax"
-        raise PatchError(f"error in add for path: '{path}': {why}", 422)
-    if not 0 <= index <= len(holder):
-        raise _out_of_bounds(f"error in {kind} for path: '{path}'", path, key)
-    holder.insert(index, value)
+        found = holder.get(key)
+    else:
+        index = _index(key, len(holder))
+        if index >= len(holder):
+            raise refused()
+        found = holder[index]
+    return _NULL if found is None else found
 
 
-def _remove(root: dict[str, Any], path: str, kind: str) -> None:
-    holder, key = _holder(root, path)
-    if holder is _MISSING:
-        raise PatchError(f'{kind} operation does not apply: doc is missing path: "{path}": missing value', 422)
-    if isinstance(holder, dict):
-        if key not in holder:
-            raise PatchError(
-                f"error in remove for path: '{path}': Unable to remove nonexistent key: {key}: missing value", 422
-            )
-        del holder[key]
-        return
-    index = _index(key, len(holder))
-    if index is None or not 0 <= index < len(holder):
-        raise _out_of_bounds(f"error in remove for path: '{path}'", path, key)
-    del holder[index]
-
-
-def _replace(root: dict[str, Any], path: str, value: Any) -> None:
-    holder, key = _holder(root, path)
-    if holder is _MISSING:
-        raise _missing("replace", path)
-    if _step(holder, key) is _MISSING:
-        raise _missing_key("replace", path, key)
+def _set(holder: Any, key: str, value: Any) -> None:
     if isinstance(holder, dict):
         holder[key] = value
     else:
+        holder[_index(key, len(holder))] = value
+
+
+def _add(holder: Any, key: str, value: Any) -> None:
+    if isinstance(holder, dict):
+        holder[key] = value
+    elif key == "-":
+        holder.append(value)
+    else:
+        index = _index(key, len(holder) + 1)
+        if index > len(holder):
+            raise refused()
+        holder.insert(index, value)
+
+
+def _remove(holder: Any, key: str) -> None:
+    if isinstance(holder, dict):
+        if key not in holder:
+            raise refused()
+        del holder[key]
+    else:
         index = _index(key, len(holder))
-        assert index is not None
-        holder[index] = value
+        if index >= len(holder):
+            raise refused()
+        del holder[index]
 
 
-def _test(root: dict[str, Any], path: str, wanted: Any) -> None:
-    holder, key = _holder(root, path)
-    found = _MISSING if holder is _MISSING else _step(holder, key)
-    if found is _MISSING:
-        if wanted is None:
-            return
-        raise PatchError(
-            f"error in test for path: '{path}': missing value"
-            if holder is _MISSING
-            else f"testing path {path} has failed: test failed",
-            422,
-        )
-    if found != wanted or isinstance(found, bool) != isinstance(wanted, bool):
-        raise PatchError(f"testing value {path} failed: test failed", 422)
+def _equal(a: Any, b: Any) -> bool:
+    """Numbers are compared as they are written."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_equal(v, b[k]) for k, v in a.items())
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    return type(a) is type(b) and bool(a == b)

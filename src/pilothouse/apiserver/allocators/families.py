@@ -6,7 +6,6 @@ Source: upstream's documentation "IPv4/IPv6 dual-stack", and pkg/registry/core/s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from pilothouse.api import errors
 from pilothouse.api.field import ErrorList, invalid

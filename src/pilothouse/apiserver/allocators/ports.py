@@ -5,6 +5,7 @@ Source: upstream's pkg/registry/core/service/portallocator; KEP-3668 for the low
 
 from __future__ import annotations
 
+from pilothouse.api.codec.restore import wrapped
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver.contracts import Objects
 from pilothouse.clock import Clock
@@ -82,7 +83,10 @@ class Operation:
         self._allocated.append(port)
 
     def allocate_next(self) -> int:
-        port = max(self._allocated, default=_DRY_RUN_FIRST - 1) + 1 if self._dry_run else self._ports.allocate_next()
+        if self._dry_run:  # upstream counts on from whatever was asked for, in 32 bits
+            port = wrapped(max(self._allocated, default=_DRY_RUN_FIRST - 1) + 1, 32)
+        else:
+            port = self._ports.allocate_next()
         self._allocated.append(port)
         return port
 

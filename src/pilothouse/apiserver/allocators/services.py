@@ -9,10 +9,10 @@ from __future__ import annotations
 from pilothouse.api import errors
 from pilothouse.api.errors import StatusError
 from pilothouse.api.field import invalid
+from pilothouse.api.kinds.core.service_addresses import NONE
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver.allocators import families
 from pilothouse.apiserver.allocators.addresses import Addresses, AllocationFailed, Full
-from pilothouse.apiserver.allocators.families import NONE
 from pilothouse.apiserver.allocators.ports import Operation, PortFailed, Ports, ports_of
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.contracts import Objects, Reservation

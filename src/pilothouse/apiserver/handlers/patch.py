@@ -11,12 +11,15 @@ from typing import Any
 from pilothouse.api import errors, field
 from pilothouse.api.codec import text, yamltext
 from pilothouse.api.codec.decode import DecodeError, decode
+from pilothouse.api.codec.explain import go_kind
+from pilothouse.api.codec.restore import restore
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Response
+from pilothouse.api.fieldmanager import validation
+from pilothouse.api.gotext import go_value
 from pilothouse.api.kinds import kind_of
 from pilothouse.api.objects import Obj, copy
-from pilothouse.api.patch import PatchError
-from pilothouse.api.patch.jsonpatch import json_patch
+from pilothouse.api.patch import PatchError, jsonpatch
 from pilothouse.api.patch.merge import merge_patch
 from pilothouse.api.patch.strategic import strategic_merge
 from pilothouse.api.scheme import GVK
@@ -43,19 +46,18 @@ async def handle(scope: Scope) -> Response:
     apply = media_type == negotiation.APPLY_PATCH
     options = write_options(scope.request.query, "PatchOptions", patch=True, apply=apply)
     bodies.check_size(scope)
-    patch = _parsed(scope, media_type)
+    strict: list[str] = []
+    patch = _parsed(scope, media_type, strict, judge=options.validation != "Ignore")
     if scope.strategy is not None and scope.strategy.write is not None:
-        return await _other_kind(scope, media_type, patch, options)
+        return await _other_kind(scope, media_type, patch, options, strict)
     if apply:
-        return await _apply(scope, patch, options)
+        return await _apply(scope, patch, options, strict)
     served = scope.served
 
     async def make(entry: Entry | None) -> Obj:
         if entry is None:
             raise scope.not_found()
-        present = served.outward(entry.obj)
-        patched = _patched(present, patch, media_type, served.type)
-        obj = _read(scope, served.gvk, served.type, patched, media_type, options)
+        obj = _result(scope, served.gvk, served.type, served.outward(entry.obj), patch, media_type, strict, options)
         _check_identity(scope, entry, obj)
         served.kind.default(obj)
         names.settle_namespace(scope, obj["metadata"])
@@ -68,30 +70,56 @@ async def handle(scope: Scope) -> Response:
     return answers.of_entry(scope, entry, 201 if created else 200)
 
 
-def _parsed(scope: Scope, media_type: str) -> Any:
+def _parsed(scope: Scope, media_type: str, strict: list[str], *, judge: bool) -> Any:
+    """The patch; into `strict` go the fields that it names twice, if anybody wants to know. Raises 400."""
     if scope.request.object is not None:
         return scope.request.object
+    raw = scope.request.body
+    if media_type == negotiation.APPLY_PATCH:
+        try:
+            return yamltext.from_yaml(raw, strict if judge else None)
+        except text.Malformed as error:
+            raise errors.bad_request(f"error encoding patch: {error}") from None
     try:
-        if media_type == negotiation.APPLY_PATCH:
-            return yamltext.from_yaml(scope.request.body)
-        return text.from_json(scope.request.body)
-    except text.Malformed as error:
-        if media_type == negotiation.APPLY_PATCH:
-            raise errors.bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from None
-        if media_type == negotiation.MERGE_PATCH:
-            raise errors.bad_request(f"error decoding patch: {error}") from None
-        raise errors.bad_request(str(error)) from None
+        patch = text.from_json(raw)
+    except text.Malformed:
+        raise errors.bad_request("invalid JSON patch") from None
+    if media_type == negotiation.JSON_PATCH:
+        try:
+            found = jsonpatch.read(patch, raw)
+        except PatchError as error:
+            raise errors.bad_request(str(error)) from None
+    else:
+        if not isinstance(patch, dict):
+            why = "Invalid JSON Patch"
+            if patch is not None:
+                why = f"json: cannot unmarshal {go_kind(patch)} into Go value of type map[string]interface {{}}"
+                if media_type == negotiation.MERGE_PATCH:
+                    why = f"error decoding patch: {why}"
+            raise errors.bad_request(why)
+        found = text.duplicates(raw) if judge else []
+    if judge:
+        strict += found
+    return patch
+
+
+def _result(
+    scope: Scope, gvk: GVK, type_: Type | None, present: Obj, patch: Any, media_type: str, strict: list[str],
+    options: WriteOptions,
+) -> Obj:  # fmt: skip
+    if media_type != negotiation.STRATEGIC_PATCH:
+        patched = _patched(present, patch, media_type, type_)
+        return _read(scope, gvk, type_, patched, None, strict, options.validation)
+    own = copy(patch)
+    patched = _patched(present, own, media_type, type_)
+    return _read(scope, gvk, type_, patched, go_value(own), strict, options.validation)
 
 
 def _patched(present: Obj, patch: Any, media_type: str, type_: Type | None) -> Any:
     try:
         if media_type == negotiation.JSON_PATCH:
-            return json_patch(present, patch)
+            return jsonpatch.json_patch(present, patch)
         if media_type == negotiation.MERGE_PATCH:
-            if not isinstance(patch, dict):
-                raise PatchError(
-                    "error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}"
-                )
             return merge_patch(present, patch)
         assert type_ is not None
         return strategic_merge(present, patch, type_)
@@ -105,13 +133,15 @@ def _patched(present: Obj, patch: Any, media_type: str, type_: Type | None) -> A
         raise errors.bad_request(str(error)) from None
 
 
-def _read(scope: Scope, gvk: GVK, type_: Type | None, patched: Any, media_type: str, options: WriteOptions) -> Obj:
-    """What came out, as an object of its type. Raises 400 and 422."""
+def _read(
+    scope: Scope, gvk: GVK, type_: Type | None, patched: Any, shown: str | None, strict: list[str], validation: str
+) -> Obj:
+    """What came out, as an object of its type. `shown` is what messages say of a strategic merge patch; without it they say
+    what came out. Raises 422."""
 
     def refused(why: str) -> StatusError:
-        if media_type == negotiation.STRATEGIC_PATCH:
-            return errors.bad_request(why)
-        return errors.invalid("", "", "", [field.invalid("patch", field.render(patched), why)])
+        value = field.render(patched) if shown is None else shown
+        return errors.invalid("", "", "", [field.invalid("patch", value, why)])
 
     if not isinstance(patched, dict):
         raise refused("json: cannot unmarshal into Go value of type struct")
@@ -120,23 +150,32 @@ def _read(scope: Scope, gvk: GVK, type_: Type | None, patched: Any, media_type: 
         if type_of(GVK(*_split(str(patched.get("apiVersion"))), str(patched.get("kind")))) is not None:
             what = f"{patched.get('apiVersion')}, Kind={patched.get('kind')} is not {gvk.api_version}, Kind={gvk.kind}"
         raise refused(what)
-    strict: list[str] = []
-    if type_ is not None:
+    faults: list[str] = []
+    if type_ is None:
+        found: Obj = copy(patched)
+    else:
         try:
-            decoded, strict = decode(type_, patched, strict=options.validation != "Ignore")
+            decoded, faults = _decoded(type_, patched, direct=shown is not None, strict=validation != "Ignore")
         except DecodeError as error:
             raise refused(str(error)) from None
-        patched = {"kind": gvk.kind, "apiVersion": gvk.api_version, **decoded}
-    else:
-        patched = copy(patched)
-    if strict and options.validation == "Strict":
-        raise refused(f"strict decoding error: {', '.join(strict)}")
-    for warning in strict:
-        scope.warn(warning)
-    if not isinstance(patched.get("metadata"), dict):
-        patched["metadata"] = {}
-    found: Obj = patched
+        found = {"kind": gvk.kind, "apiVersion": gvk.api_version, **decoded}
+    faults = [*strict, *(sorted(faults) if shown is not None else faults)]
+    if faults and validation == "Strict":
+        raise refused(f"strict decoding error: {', '.join(faults)}")
+    for fault in faults:
+        scope.warn(fault)
+    if not isinstance(found.get("metadata"), dict):
+        found["metadata"] = {}
     return found
+
+
+def _decoded(type_: Type, value: Any, *, direct: bool, strict: bool) -> tuple[Obj, list[str]]:
+    try:
+        return decode(type_, value, strict=strict)
+    except DecodeError:
+        if not direct:
+            raise
+        return decode(type_, restore(type_, value), strict=strict)
 
 
 def _split(api_version: str) -> tuple[str, str]:
@@ -155,13 +194,16 @@ def _check_identity(scope: Scope, entry: Entry, obj: Obj) -> None:
         raise errors.bad_request(text_)
 
 
-async def _apply(scope: Scope, patch: Any, options: WriteOptions) -> Response:
+async def _apply(scope: Scope, patch: Any, options: WriteOptions, strict: list[str]) -> Response:
     served = scope.served
-    applied = _applied(scope, served.gvk, served.type, patch, options)
+    applied = _applied(scope, served.gvk, served.type, patch)
 
     async def make(entry: Entry | None) -> Obj:
         obj = managed.apply(scope, entry, applied, options)
-        obj = _read(scope, served.gvk, served.type, obj, negotiation.APPLY_PATCH, options)
+        if strict and options.validation == "Strict":
+            told = "\n".join(f"  {fault}" for fault in strict)
+            raise errors.bad_request(f"error strict decoding patch: yaml: unmarshal errors:\n{told}")
+        obj = _typed(scope, served.gvk, served.type, obj)
         if entry is not None:
             _check_identity(scope, entry, obj)
         else:
@@ -175,34 +217,51 @@ async def _apply(scope: Scope, patch: Any, options: WriteOptions) -> Response:
     return answers.of_entry(scope, entry, 201 if created else 200)
 
 
-def _applied(scope: Scope, gvk: GVK, type_: Type | None, patch: Any, options: WriteOptions) -> Obj:
+def _applied(scope: Scope, gvk: GVK, type_: Type | None, patch: Any) -> Obj:
     """The applied configuration as it was sent, but checked against its type. Raises 400."""
     if not isinstance(patch, dict):
-        raise errors.bad_request("error decoding YAML: the applied configuration is no object")
-    if patch.get("kind") != gvk.kind or patch.get("apiVersion") != gvk.api_version:
-        sent = f"{patch.get('apiVersion', '')}, Kind={patch.get('kind', '')}"
-        if not patch.get("kind") or not patch.get("apiVersion"):
-            missing = "Kind" if not patch.get("kind") else "apiVersion"
-            raise errors.bad_request(f"error decoding YAML: Object '{missing}' is missing")
-        raise errors.bad_request(
-            f"incorrect type for an applied configuration: {sent} instead of {gvk.api_version}, Kind={gvk.kind}"
-        )
-    if (patch.get("metadata") or {}).get("managedFields"):
+        what = f"json: cannot unmarshal {go_kind(patch)} into Go value of type map[string]interface {{}}"
+        raise errors.bad_request(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {what}")
+    version = patch.get("apiVersion") or ""
+    if version != gvk.api_version:
+        what = f"Specified patch version: {version}, expected: {gvk.api_version}"
+        raise errors.bad_request(f"Incorrect version specified in apply patch. {what}")
+    meta = patch.get("metadata")
+    meta = meta if isinstance(meta, dict) else {}
+    if meta.get("managedFields") is not None:
         raise errors.bad_request("metadata.managedFields must be nil")
+    what = f"{version}, Kind={patch.get('kind') or ''}"
+    identity = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}; {what if '/' in version else '/' + what}"
+    if patch.get("kind") != gvk.kind:
+        raise errors.bad_request(f"failed to create typed patch object ({identity}): no corresponding type for {what}")
     if type_ is not None:
-        try:
-            _, strict = decode(type_, patch, strict=options.validation != "Ignore")
-        except DecodeError as error:
-            raise errors.bad_request(str(error)) from None
-        if strict and options.validation == "Strict":
-            raise errors.bad_request(f"error strict decoding YAML: {', '.join(strict)}")
-        for warning in strict:
-            scope.warn(warning)
+        faults = validation.faults(type_, patch)
+        if faults:
+            told = faults[0] if len(faults) == 1 else "errors:\n" + "\n".join(f"  {f}" for f in faults)
+            raise errors.bad_request(f"failed to create typed patch object ({identity}): {told}")
     found: Obj = copy(patch)
     return found
 
 
-async def _other_kind(scope: Scope, media_type: str, patch: Any, options: WriteOptions) -> Response:
+def _typed(scope: Scope, gvk: GVK, type_: Type | None, merged: Obj) -> Obj:
+    """What came out of an apply, as an object of its type. Raises 400, where upstream answers 500."""
+    meta = merged.get("metadata")
+    if not isinstance(meta, dict):
+        merged = {**merged, "metadata": {}}
+    if type_ is None:
+        found: Obj = copy(merged)
+        return found
+    try:
+        decoded, _ = _decoded(type_, merged, direct=True, strict=False)
+    except DecodeError as error:
+        name = f"{scope.namespace}/{scope.info.name}; {gvk.api_version}, Kind={gvk.kind}"
+        raise errors.bad_request(
+            f"failed to convert new object ({name}) to proper version ({gvk.api_version}): {error}"
+        ) from None
+    return {"kind": gvk.kind, "apiVersion": gvk.api_version, **decoded}
+
+
+async def _other_kind(scope: Scope, media_type: str, patch: Any, options: WriteOptions, strict: list[str]) -> Response:
     """A subresource of a kind of its own (scale) is patched as it shows itself."""
     strategy, gvk = scope.strategy, scope.sub_gvk
     assert strategy is not None and strategy.read is not None and gvk is not None
@@ -214,8 +273,7 @@ async def _other_kind(scope: Scope, media_type: str, patch: Any, options: WriteO
     async def make(entry: Entry | None) -> Obj:
         if entry is None:
             raise scope.not_found()
-        patched = _patched(read(entry.obj), patch, media_type, type_)
-        sub = _read(scope, gvk, type_, patched, media_type, options)
+        sub = _result(scope, gvk, type_, read(entry.obj), patch, media_type, strict, options)
         kind_of(gvk.group, gvk.kind).default(sub)
         return await put_back(scope, entry, sub, options)
 

@@ -129,9 +129,7 @@ def _port_numbers(ports: list[Any], kind: str) -> ErrorList:
     if kind == "ClusterIP":
         for i, port in enumerate(ports):
             if port.get("nodePort"):
-                found.append(
-                    field.forbidden(f"spec.ports[{i}].nodePort", "may not be used when `type` is 'ClusterIP'")
-                )
+                found.append(field.forbidden(f"spec.ports[{i}].nodePort", "may not be used when `type` is 'ClusterIP'"))
     outside: set[tuple[str, int]] = set()
     for i, port in enumerate(ports):
         pair = (port.get("protocol") or "", port.get("nodePort") or 0)
@@ -246,9 +244,9 @@ def validate_update(new: Obj, old: Obj) -> ErrorList:
         if given != before.get("loadBalancerClass"):
             found.append(field.invalid("spec.loadBalancerClass", given, "may not change once set"))
     found += _balancer_class(spec)
-    if needs_health_check(spec) and needs_health_check(before):
-        if (spec.get("healthCheckNodePort") or 0) != (before.get("healthCheckNodePort") or 0):
-            found.append(field.forbidden("spec.healthCheckNodePort", "field is immutable"))
+    port, was = (s.get("healthCheckNodePort") or 0 for s in (spec, before))
+    if port != was and needs_health_check(spec) and needs_health_check(before):
+        found.append(field.forbidden("spec.healthCheckNodePort", "field is immutable"))
     return found + validate(new, old)
 
 
