@@ -81,6 +81,11 @@ def _read(text: str, layout: str) -> tuple[list[int], str, int]:
     return found, fraction, offset
 
 
+def parts(text: str) -> tuple[list[int], str, int]:
+    """(year, month, day, hour, minute, second), the digits of the fraction, the zone's offset in seconds. Raises GoError."""
+    return _read(text, RFC3339)
+
+
 def _zone(text: str, layout: str, rest: str) -> tuple[int, str]:
     if rest.startswith("Z"):
         return 0, rest[1:]

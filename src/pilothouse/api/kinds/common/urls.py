@@ -59,6 +59,16 @@ def _parsed(text: str) -> tuple[str, SplitResult | None]:
     return "", url
 
 
+def parse_error(text: str, *, request: bool = False) -> str:
+    """What Go's url.Parse, or url.ParseRequestURI, says of a URL; nothing where it reads it."""
+    if request and not text:
+        return "empty url"
+    wrong, url = _parsed(text)
+    if url is not None and request and not url.scheme and not text.startswith("/"):
+        return "invalid URI for request"
+    return wrong
+
+
 def _bad_escape(text: str) -> str:
     for i, c in enumerate(text):
         if c == "%" and not (len(text) > i + 2 and all(d in "0123456789abcdefABCDEF" for d in text[i + 1 : i + 3])):
