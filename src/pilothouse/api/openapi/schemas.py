@@ -92,11 +92,9 @@ _SPECIAL: Final[dict[str, Obj]] = {
 }  # fmt: skip
 # Every group and version has these as kinds of its own, and so have some that serve nothing.
 _EVERYWHERE: Final = ("meta/v1.DeleteOptions", "meta/v1.WatchEvent")
-_UNSERVED: Final = (
-    ("admission.k8s.io", "v1"), ("admission.k8s.io", "v1beta1"), ("apiextensions.k8s.io", "v1beta1"),
-    ("apiregistration.k8s.io", "v1beta1"), ("imagepolicy.k8s.io", "v1alpha1"),
-)  # fmt: skip
-_AUDIT: Final = "audit.k8s.io/v1"  # has no kinds but its own
+_UNSERVED: Final = (("apiextensions.k8s.io", "v1beta1"), ("apiregistration.k8s.io", "v1beta1"))
+# Those have no kinds but their own.
+_APART: Final = frozenset({"audit.k8s.io/v1", "apidiscovery.k8s.io/v2", "apidiscovery.k8s.io/v2beta1"})
 _ZEROS: Final[dict[str, Any]] = {"string": "", "bool": False, "int32": 0, "int64": 0, "float64": 0}
 REFERENCE: Final = "#/components/schemas/"
 
@@ -113,7 +111,7 @@ def component_name(type_name: str) -> str:
 def _kinds() -> dict[str, list[Obj]]:
     """Type → the kinds that it is, in every group and version that knows it."""
     found: dict[str, list[GVK]] = {}
-    versions = [split_api_version(v) for v in load_facts("types")["kinds"] if v != _AUDIT]
+    versions = [split_api_version(v) for v in load_facts("types")["kinds"] if v not in _APART]
     for name in _EVERYWHERE:
         kind = name.rpartition(".")[2]
         found[name] = [GVK(group, version, kind) for group, version in (*versions, *_UNSERVED)]
