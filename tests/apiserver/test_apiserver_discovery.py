@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 
 from conftest import Call
 from pilothouse.api.scheme import GVR
@@ -108,3 +109,66 @@ async def test_metrics(wire: Call) -> None:
     assert 'apiserver_request_duration_seconds_bucket{component="apiserver",' in text
     assert 'apiserver_storage_objects{resource="namespaces"} 4.0' in text
     assert "process_resident_memory_bytes" in text
+
+
+YAML, PROTOBUF = "application/yaml", "application/vnd.kubernetes.protobuf"
+WHOLE = "g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+ONLY = "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+
+
+@pytest.mark.parametrize(
+    ("address", "accept", "media_type"),
+    [
+        ("/api", PROTOBUF, PROTOBUF),
+        ("/api/v1", YAML, YAML),
+        ("/apis/apps", "application/*", "application/json"),
+        ("/apis/apps/v1", "application/json;q=0.1, application/yaml", YAML),
+        ("/api", f"{YAML};{WHOLE}", f"{YAML};{WHOLE}"),
+        ("/apis", f"{PROTOBUF};{WHOLE}", f"{PROTOBUF};{WHOLE}"),
+        ("/apis", f"{PROTOBUF};profile=nopeer;{WHOLE}", f"{PROTOBUF};{WHOLE}"),
+        (
+            "/apis",
+            f"application/json;{WHOLE.replace('v2', 'v2beta1')},application/json;{WHOLE}",
+            f"application/json;{WHOLE}",
+        ),
+        ("/apis", f"application/json;{WHOLE.replace('v2', 'v3')},application/json", "application/json"),
+    ],
+)
+async def test_media_types(wire: Call, address: str, accept: str, media_type: str) -> None:
+    answer = await wire("GET", address, accept=accept)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, media_type)
+    if media_type.startswith(PROTOBUF):
+        assert answer.body.startswith(b"k8s\0")
+
+
+@pytest.mark.parametrize(
+    ("address", "accept", "message"),
+    [
+        ("/apis", "text/html", ONLY),
+        ("/apis/apps", "text/html", ONLY),
+        ("/apis", "application/json;as=APIGroupDiscoveryList", ONLY),
+        ("/api", f"application/json;{WHOLE.replace('v2', 'v3')}", ONLY),
+        ("/api/v1", "text/html", f"406: Not Acceptable\n\nAvailable representations: {ONLY.partition(': ')[2]}"),
+    ],
+)
+async def test_not_acceptable(wire: Call, address: str, accept: str, message: str) -> None:
+    answer = await wire("GET", address, accept=accept)
+    assert (answer.status, orjson.loads(answer.body)["message"]) == (406, message)
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "status"),
+    [("POST", "/apis", 200), ("POST", "/apis/apps", 200), ("POST", "/api/v1", 405), ("HEAD", "/version", 405)],
+)
+async def test_methods(wire: Call, method: str, address: str, status: int) -> None:
+    assert (await wire(method, address)).status == status
+
+
+@pytest.mark.parametrize(
+    ("address", "plain"),
+    [("/api/v2", False), ("/api/v2/pods", False), ("/apis/apps/v9", False), ("/apis/nope/v1", True), ("/apis//", True)],
+)
+async def test_unknown(wire: Call, address: str, plain: bool) -> None:
+    answer = await wire("GET", address)
+    assert answer.status == 404
+    assert (answer.body == b"404 page not found\n") is plain

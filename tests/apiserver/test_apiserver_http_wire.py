@@ -134,7 +134,7 @@ async def test_refusals_end_the_connection(front: http.Front, sent: bytes, statu
 
 async def test_head_and_other_forms_of_target(front: http.Front) -> None:
     async with dial(front) as (reader, writer):
-        writer.write(f"HEAD /version HTTP/1.1\r\n{HOST}\r\n".encode())
+        writer.write(f"HEAD /healthz HTTP/1.1\r\n{HOST}\r\n".encode())
         async with asyncio.timeout(5):
             head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")

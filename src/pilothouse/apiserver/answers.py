@@ -99,8 +99,8 @@ def encode(obj: Obj, output: Output) -> tuple[bytes, str]:
 
 
 def to_json(obj: Any, pretty: bool = False) -> bytes:
-    option = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if pretty else 0)
-    return orjson.dumps(obj, option=option)
+    """Upstream ends what is for programs with a newline, and what is for people without one."""
+    return orjson.dumps(obj, option=orjson.OPT_INDENT_2 if pretty else orjson.OPT_APPEND_NEWLINE)
 
 
 def error_response(error: StatusError, request: Request, local: bool) -> Response:
@@ -117,6 +117,6 @@ def error_response(error: StatusError, request: Request, local: bool) -> Respons
         output = negotiation.output(request.headers.get("accept", ""), tables=False)
         body, media_type = encode(status, output._replace(pretty=output.pretty or pretty))
     except StatusError:
-        body, media_type = to_json(status, pretty=True).rstrip(b"\n"), JSON
+        body, media_type = to_json(status, pretty=True), JSON
     headers["Content-Type"] = media_type
     return Response(error.code, headers, body)

@@ -10,14 +10,12 @@ import base64
 import hashlib
 from typing import Final
 
-import orjson
-
 from pilothouse.api.exchange import Request, Response
 from pilothouse.api.objects import Obj
-from pilothouse.api.scheme import GVK
+from pilothouse.api.scheme import GVK, Subresource
 from pilothouse.apiserver import answers, negotiation
 from pilothouse.apiserver.core import Core
-from pilothouse.apiserver.negotiation import ALL, JSON, PROTOBUF, YAML, Output
+from pilothouse.apiserver.negotiation import JSON, Output
 from pilothouse.apiserver.registry.resources import ServedResource, version_order
 
 _PRIORITIES: Final = {
@@ -30,7 +28,7 @@ _PRIORITIES: Final = {
     "lifecycle.k8s.io": 15700,
 }  # fmt: skip
 _CUSTOM_PRIORITY: Final = 1000
-_AGGREGATED: Final = ("v2", "v2beta1")
+_AGGREGATED: Final = ("apidiscovery.k8s.io", "v2")
 
 
 def group_order(group: str) -> tuple[int, str]:
@@ -42,7 +40,7 @@ class Discovery:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._made: dict[tuple[str, ...], tuple[int, bytes, str]] = {}
+        self._made: dict[tuple[bool, str], tuple[int, bytes, str]] = {}
 
     def groups(self) -> list[str]:
         return sorted((g for g in self._core.registry.groups() if g), key=group_order)
@@ -50,6 +48,8 @@ class Discovery:
     def handle(self, request: Request, local: bool) -> Response | None:
         """The answer for an address of discovery; None where it is not one."""
         parts = request.path.strip("/").split("/")
+        if request.path.endswith("//"):
+            return None
         if parts[0] == "api" and len(parts) <= 2:
             if len(parts) == 1:
                 return self._root(request, local, legacy=True)
@@ -62,57 +62,52 @@ class Discovery:
             if versions is None or not parts[1]:
                 return None
             if len(parts) == 2:
-                return self._document(request, local, self.group(parts[1], alone=True))
+                return self._document(request, local, self.group(parts[1], alone=True), routed=False)
             if parts[2] in versions:
-                return self._document(request, local, self.resource_list(parts[1], parts[2]))
+                routed = not any(one.stored.custom for one in versions[parts[2]].values())
+                return self._document(request, local, self.resource_list(parts[1], parts[2]), routed=routed)
         return None
 
     def _root(self, request: Request, local: bool, *, legacy: bool) -> Response:
-        accept = request.headers.get("accept", "")
-        if "apidiscovery.k8s.io" in accept:
-            for clause in negotiation.clauses(accept):
-                params = clause.params
-                wanted = params.get("as") == "APIGroupDiscoveryList" and params.get("g") == "apidiscovery.k8s.io"
-                if wanted and params.get("v") in _AGGREGATED and clause.media_type in (JSON, "*/*", "application/*"):
-                    return self._aggregated(request, local, legacy, params["v"])
-                if not wanted and "as" not in params and clause.media_type in (*ALL, "*/*", "application/*"):
-                    break
-        return self._document(request, local, self.versions() if legacy else self.group_list())
+        media_type = negotiation.aggregated(request.headers.get("accept", ""))
+        if media_type:
+            return self._aggregated(request, local, legacy, media_type)
+        return self._document(request, local, self.versions() if legacy else self.group_list(), routed=legacy)
 
-    def _aggregated(self, request: Request, local: bool, legacy: bool, version: str) -> Response:
-        obj: Obj | None = None
+    def _aggregated(self, request: Request, local: bool, legacy: bool, media_type: str) -> Response:
         if local:
-            return Response(200, {}, object=self.aggregated(legacy, version))
-        name = ("aggregated", str(legacy), version)
-        made = self._made.get(name)
-        if made is None or made[0] != self._core.registry.generation:
-            obj = self.aggregated(legacy, version)
-            body = orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE)
-            made = self._made[name] = (
-                self._core.registry.generation, body, f'"{hashlib.sha512(body).hexdigest().upper()}"',
-            )  # fmt: skip
-        media_type = f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
-        headers = {"ETag": made[2], "Vary": "Accept", "Cache-Control": "public"}
-        if made[2] in request.headers.get("if-none-match", ""):
+            return Response(200, {}, object=self.aggregated(legacy))
+        body, tag = self._encoded(legacy, media_type)
+        headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "public"}
+        if tag in request.headers.get("if-none-match", ""):
             return Response(304, headers)
-        headers["Content-Type"] = media_type
-        body = made[1]
+        headers["Content-Type"] = f"{media_type};g={_AGGREGATED[0]};v={_AGGREGATED[1]};as=APIGroupDiscoveryList"
         return Response(200, headers, body)
 
-    def _document(self, request: Request, local: bool, obj: Obj) -> Response:
+    def _encoded(self, legacy: bool, media_type: str) -> tuple[bytes, str]:
+        """The aggregated document and its tag."""
+        generation = self._core.registry.generation
+        made = self._made.get((legacy, media_type))
+        if made is None or made[0] != generation:
+            body, _ = answers.encode(self.aggregated(legacy), Output(media_type))
+            tag = (
+                f'"{hashlib.sha512(body).hexdigest().upper()}"'
+                if media_type == JSON
+                else self._encoded(legacy, JSON)[1]
+            )
+            made = self._made[legacy, media_type] = (generation, body, tag)
+        return made[1:]
+
+    def _document(self, request: Request, local: bool, obj: Obj, *, routed: bool = True) -> Response:
+        """`routed`: the address is one of the router's, which looks at Accept before anything else does."""
         if local:
             return Response(200, {}, object=obj)
         accept = request.headers.get("accept", "")
-        negotiation.route_accepts(accept)
-        media_type = JSON
-        for clause in negotiation.clauses(accept):
-            if clause.media_type in (YAML, PROTOBUF):
-                media_type = clause.media_type
-                break
-            if clause.media_type in (JSON, "*/*"):
-                break
+        if routed:
+            negotiation.route_accepts(accept)
+        output = negotiation.output(accept, transforms=False)
         pretty = negotiation.wants_pretty(request.first("pretty"), request.headers.get("user-agent", ""))
-        body, media_type = answers.encode(obj, Output(media_type, pretty=pretty))
+        body, media_type = answers.encode(obj, output._replace(pretty=pretty or output.pretty))
         return Response(200, {"Content-Type": media_type}, body)
 
     def versions(self) -> Obj:
@@ -138,15 +133,17 @@ class Discovery:
 
     def resource_list(self, group: str, version: str) -> Obj:
         resources: list[Obj] = []
-        for served in self._core.registry.groups()[group][version].values():
+        every = self._core.registry.groups()[group][version].values()
+        for served in every:
             resources.extend(_legacy(served))
-        resources.sort(key=lambda r: r["name"])
+        if not any(served.stored.custom for served in every):
+            resources.sort(key=lambda r: r["name"])
         head: Obj = {"kind": "APIResourceList"}
         if group:
             head["apiVersion"] = "v1"
         return {**head, "groupVersion": f"{group}/{version}" if group else version, "resources": resources}
 
-    def aggregated(self, legacy: bool, version: str) -> Obj:
+    def aggregated(self, legacy: bool) -> Obj:
         groups = [""] if legacy else self.groups()
         items = []
         for name in groups:
@@ -160,7 +157,7 @@ class Discovery:
             items.append({"metadata": {"name": name} if name else {}, "versions": versions})
         return {
             "kind": "APIGroupDiscoveryList",
-            "apiVersion": f"apidiscovery.k8s.io/{version}",
+            "apiVersion": "/".join(_AGGREGATED),
             "metadata": {},
             "items": items,
         }
@@ -182,8 +179,12 @@ def _legacy(served: ServedResource) -> list[Obj]:
     if "list" in resource.verbs and "create" in resource.verbs:
         main["storageVersionHash"] = storage_version_hash(served)
     out = [main]
-    for name, sub in sorted(resource.subresources.items()):
-        row: Obj = {"name": f"{resource.gvr.resource}/{name}", "singularName": "", "namespaced": resource.namespaced}
+    for sub in _subresources(served):
+        row: Obj = {
+            "name": f"{resource.gvr.resource}/{sub.name}",
+            "singularName": "",
+            "namespaced": resource.namespaced,
+        }
         if (sub.kind.group, sub.kind.version) != (resource.gvr.group, resource.gvr.version):
             row["group"], row["version"] = sub.kind.group, sub.kind.version
         row["kind"] = sub.kind.kind
@@ -202,18 +203,23 @@ def storage_version_hash(served: ServedResource) -> str:
     return base64.b64encode(hashlib.sha256(name.encode()).digest()[:8]).decode()
 
 
-def _kind(of: GVK, at: GVK) -> Obj:
-    """A response kind: group and version are empty where they are the address' own."""
-    if (of.group, of.version) == (at.group, at.version):
+def _kind(of: GVK, served: ServedResource) -> Obj:
+    """A response kind: group and version are empty where they are the address' own, but with custom resources."""
+    if not served.stored.custom and (of.group, of.version) == (served.gvk.group, served.gvk.version):
         return {"group": "", "version": "", "kind": of.kind}
     return {"group": of.group, "version": of.version, "kind": of.kind}
+
+
+def _subresources(served: ServedResource) -> list[Subresource]:
+    found = served.resource.subresources
+    return list(found.values()) if served.stored.custom else [found[name] for name in sorted(found)]
 
 
 def _modern(served: ServedResource) -> Obj:
     resource = served.resource
     out: Obj = {
         "resource": resource.gvr.resource,
-        "responseKind": _kind(resource.gvk, resource.gvk),
+        "responseKind": _kind(resource.gvk, served),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -224,7 +230,7 @@ def _modern(served: ServedResource) -> Obj:
         out["categories"] = list(resource.categories)
     if resource.subresources:
         out["subresources"] = [
-            {"subresource": name, "responseKind": _kind(sub.kind, resource.gvk), "verbs": list(sub.verbs)}
-            for name, sub in sorted(resource.subresources.items())
+            {"subresource": sub.name, "responseKind": _kind(sub.kind, served), "verbs": list(sub.verbs)}
+            for sub in _subresources(served)
         ]
     return out

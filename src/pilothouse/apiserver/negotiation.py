@@ -43,34 +43,48 @@ class Clause(NamedTuple):
 
 @lru_cache(maxsize=256)
 def clauses(accept: str) -> tuple[Clause, ...]:
-    """The clauses of an Accept header, the most wanted first (upstream's goautoneg)."""
-    found = []
+    """The clauses of an Accept header, the most wanted first (upstream's goautoneg, with its own idea of order)."""
+    found: list[Clause] = []
     for part in accept.split(","):
-        pieces = part.split(";")
-        media = pieces[0].strip()
-        if media.count("/") > 1:
+        media, _, rest = part.strip(" ").partition(";")
+        type_, _, subtype = (piece.strip(" ") for piece in media.partition("/"))
+        if "/" in subtype or (not subtype and type_ != "*"):
             continue
-        if "/" not in media:
-            if media != "*":
-                continue
-            media = "*/*"
         params: dict[str, str] = {}
         quality = 1.0
-        for piece in pieces[1:]:
-            name, sep, value = piece.strip().partition("=")
-            if not sep:
+        for piece in rest.split(";"):
+            name, _, value = piece.partition("=")
+            if not value or "=" in value:
                 continue
-            value = value.strip().strip('"')
-            if name.strip() == "q":
-                try:
-                    quality = float(value)
-                except ValueError:
-                    quality = 1.0
+            if name.strip(" ") == "q":
+                quality = _quality(value)
             else:
-                params[name.strip()] = value
-        found.append(Clause(media, params, quality))
-    found.sort(key=lambda c: (-c.quality, c.media_type.endswith("/*"), c.media_type.startswith("*")))
+                params[name.strip(" ")] = value.strip(" ")
+        _place(found, Clause(f"{type_}/{subtype or '*'}", params, quality))
     return tuple(found)
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _place(sorted_: list[Clause], clause: Clause) -> None:
+    """Sorts it in. What is said wholly comes before a wildcard even where it is wanted less."""
+    at = len(sorted_)
+    while at and _before(clause, sorted_[at - 1]):
+        at -= 1
+    sorted_.insert(at, clause)
+
+
+def _before(one: Clause, other: Clause) -> bool:
+    if one.quality > other.quality:
+        return True
+    if not one.media_type.startswith("*") and other.media_type.startswith("*"):
+        return True
+    return not one.media_type.endswith("/*") and other.media_type.endswith("/*")
 
 
 def _matches(clause: str, media_type: str) -> bool:
@@ -78,7 +92,7 @@ def _matches(clause: str, media_type: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _output(accept: str, supported: tuple[str, ...], tables: bool) -> Output | None:
+def _output(accept: str, supported: tuple[str, ...], tables: bool, transforms: bool) -> Output | None:
     if not accept:
         return Output()
     for clause in clauses(accept):
@@ -94,12 +108,27 @@ def _output(accept: str, supported: tuple[str, ...], tables: bool) -> Output | N
             asked = "as" in clause.params or "g" in clause.params or "v" in clause.params
             if asked:
                 known = clause.params.get("g") == "meta.k8s.io" and version in ("v1", "v1beta1")
-                if not known or transform not in _TRANSFORMS:
+                if not transforms or not known or transform not in _TRANSFORMS:
                     continue
                 if transform == "Table" and not (tables and media_type != PROTOBUF):
                     continue
             return Output(media_type, transform, version if transform else "", clause.params.get("pretty") == "1")
     return None
+
+
+@lru_cache(maxsize=256)
+def aggregated(accept: str) -> str:
+    """The media type in which the whole of discovery is asked for; empty where that is not what is accepted first."""
+    for clause in clauses(accept):
+        params = clause.params
+        asked = [params.get(name) for name in ("g", "v", "as")]
+        wanted = asked == ["apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList"]
+        for media_type in ALL:
+            if _matches(clause.media_type, media_type) and (
+                wanted or not any(name in params for name in ("g", "v", "as"))
+            ):
+                return media_type if wanted else ""
+    return ""
 
 
 def route_accepts(accept: str, *, listing: bool = False, supported: Sequence[str] = ALL) -> None:
@@ -115,9 +144,11 @@ def route_accepts(accept: str, *, listing: bool = False, supported: Sequence[str
     raise StatusError(406, "NotAcceptable", message, {})
 
 
-def output(accept: str, supported: tuple[str, ...] = ALL, *, stream: bool = False, tables: bool = True) -> Output:
+def output(
+    accept: str, supported: tuple[str, ...] = ALL, *, stream: bool = False, tables: bool = True, transforms: bool = True
+) -> Output:
     """Raises 406 where nothing that is accepted can be given."""
-    found = _output(accept, supported, tables)
+    found = _output(accept, supported, tables, transforms)
     if found is None:
         raise errors.not_acceptable(supported)
     if stream and found.media_type == YAML:

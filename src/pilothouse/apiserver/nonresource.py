@@ -17,7 +17,6 @@ ENDPOINTS: Final[dict[str, str]] = {
     "/openid/v1/jwks": "authentication.discovery:jwks",
     "/.well-known/openid-configuration": "authentication.discovery:configuration",
 }
-_READ: Final = ("GET", "HEAD")
 
 
 async def handle(server: APIServer, request: Request, local: bool) -> Response:
@@ -27,7 +26,9 @@ async def handle(server: APIServer, request: Request, local: bool) -> Response:
         found = server.discovery.handle(request, local)
         if found is None:
             return _unknown(server, path)
-        return _read_only(request, found)
+        # The lists of groups and of a group's versions answer whatever the method.
+        any_method = root == "apis" and path.strip("/").count("/") < 2
+        return found if any_method else _read_only(request, found)
     if root in ("healthz", "livez", "readyz"):
         found = await server.health.handle(request)
         return found if found is not None else routing.page_not_found()
@@ -43,9 +44,7 @@ async def handle(server: APIServer, request: Request, local: bool) -> Response:
 
         return await discovery_openapi.handle(server, request)
     if path in ("/", ""):
-        return Response(
-            200, {"Content-Type": "application/json"}, answers.to_json({"paths": paths(server)}, True).rstrip()
-        )
+        return Response(200, {"Content-Type": "application/json"}, answers.to_json({"paths": paths(server)}, True))
     place = ENDPOINTS.get(path)
     if place is not None:
         module, _, name = place.partition(":")
@@ -55,14 +54,15 @@ async def handle(server: APIServer, request: Request, local: bool) -> Response:
 
 
 def _read_only(request: Request, response: Response) -> Response:
-    if request.method not in _READ:
+    if request.method != "GET":
         raise errors.method_not_allowed()
     return response
 
 
 def _unknown(server: APIServer, path: str) -> Response:
+    """The router answers for what is below /api and a built-in group's own address; what it does not know has no page."""
     parts = path.strip("/").split("/")
-    if parts[0] == "apis" and len(parts) == 3 and server.registry.has_group(parts[1]):
+    if parts[0] == "api" or (len(parts) == 3 and server.registry.has_built_in_group(parts[1])):
         raise errors.path_not_found()
     return routing.page_not_found()
 

@@ -31,9 +31,7 @@ def resource(registry: Registry, info: RequestInfo, method: str) -> ServedResour
     """The resource that the address is of. Raises 404 and 405."""
     served = registry.get(info.group, info.version, info.resource)
     if served is None:
-        if info.api_prefix == "api" and info.version != "v1":
-            raise PageNotFound
-        if not registry.has_group(info.group):
+        if not registry.has_built_in_group(info.group):
             raise PageNotFound
         raise errors.path_not_found()
     found = served.resource

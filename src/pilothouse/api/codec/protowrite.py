@@ -48,7 +48,8 @@ def _sized(data: bytes) -> bytes:
 def encode(obj: Obj) -> bytes | None:
     """An object that says its kind, in the envelope; None where the kind has no protobuf."""
     gvk = GVK(*split_api_version(obj.get("apiVersion", "")), obj.get("kind", ""))
-    type_ = type_of(gvk)
+    # The oldest documents of discovery leave their version out.
+    type_ = type_of(gvk if gvk.version else GVK("", "v1", gvk.kind))
     return None if type_ is None else envelope(gvk, message(type_, obj))
 
 

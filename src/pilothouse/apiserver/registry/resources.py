@@ -148,8 +148,10 @@ class Registry:
         resources = versions.get(version)
         return None if resources is None else resources.get(resource)
 
-    def has_group(self, group: str) -> bool:
-        return group in self._groups
+    def has_built_in_group(self, group: str) -> bool:
+        """Whether the router knows the group: it answers for all addresses below it, known and unknown."""
+        versions = self._groups.get(group, {})
+        return any(not one.stored.custom for resources in versions.values() for one in resources.values())
 
     def groups(self) -> Mapping[str, Mapping[str, Mapping[str, ServedResource]]]:
         """group → version → resource → served; versions newest first."""
