@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from pilothouse.api.codec.explain import DecodeError, explain
+from pilothouse.api.codec.text import Malformed, check_depth
 from pilothouse.api.patch import PatchError, in_go_order, refused
 from pilothouse.api.types import Field, Shape, Type, type_named
 
@@ -44,7 +45,12 @@ def json_patch(document: dict[str, Any], patch: Any) -> Any:
     work = _Work(document)
     for operation in patch or ():
         work.do(operation if isinstance(operation, dict) else {})
-    return work.finished(work.root)
+    found = work.finished(work.root)
+    try:
+        check_depth(found)
+    except Malformed as error:
+        raise PatchError(str(error), 422) from None
+    return found
 
 
 class _Work:

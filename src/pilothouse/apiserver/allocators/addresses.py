@@ -26,6 +26,10 @@ class AllocationFailed(Exception):
     """str() is upstream's reason."""
 
 
+class Taken(AllocationFailed):
+    pass
+
+
 class Full(AllocationFailed):
     def __init__(self) -> None:
         super().__init__("range is full")
@@ -77,8 +81,8 @@ class Addresses:
                     continue
                 try:
                     await self._create(service, address)
-                except AllocationFailed:
-                    continue  # another server took it
+                except Taken:
+                    continue  # by another server
                 return address
         raise Full
 
@@ -101,7 +105,7 @@ class Addresses:
             await self._objects.create(GROUP, "ipaddresses", ip_address(service, address))
         except StatusError as error:
             if error.reason == "AlreadyExists":
-                raise AllocationFailed("provided IP is already allocated") from error
+                raise Taken("provided IP is already allocated") from error
             raise AllocationFailed(error.message) from error
 
     async def release(self, address: str) -> None:
@@ -133,7 +137,7 @@ def ip_address(service: Obj, address: str) -> Obj:
     """The object that says that the address is the service's."""
     meta = service["metadata"]
     labels = {"ipaddress.kubernetes.io/ip-family": family_of(address), "ipaddress.kubernetes.io/managed-by": MANAGER}
-    parent = {"resource": "services", "namespace": meta["namespace"], "name": meta["name"]}
+    parent = {"resource": "services", "namespace": meta["namespace"], "name": meta.get("name", "")}
     return {
         "kind": "IPAddress", "apiVersion": f"{GROUP}/v1", "metadata": {"name": address, "labels": labels},
         "spec": {"parentRef": parent},

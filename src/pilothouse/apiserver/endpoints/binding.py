@@ -47,8 +47,8 @@ async def _bind(context: EndpointContext, info: RequestInfo, request: Request, b
     target = binding.get("target") or {}
     found = _errors(target)
     if found:
-        texts = [str(error) for error in found]
-        raise errors.StatusError(500, "", texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+        # Upstream lets these escape as a 500; nothing a client sends should look like the server's fault.
+        raise errors.invalid("", "Binding", name, found)
 
     def assign(pod: Obj) -> Obj:
         _check_preconditions(pod, meta)

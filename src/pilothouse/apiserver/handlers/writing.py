@@ -76,7 +76,7 @@ async def _create(scope: Scope, obj: Obj, options: WriteOptions, *, update: bool
             if existing is not None:
                 raise Lost(existing)
             meta.pop("resourceVersion", None)
-            entry = Entry(stored, key, 0, obj)
+            entry = Entry(key, obj, 0)
         else:
             entry = await scope.storage.create(key, obj, _ttl_s(scope))
     except Lost as lost:
@@ -240,10 +240,10 @@ async def _judge(scope: Scope, entry: Entry, new: Obj, options: WriteOptions) ->
     )
     meta = new["metadata"]
     if ends_deletion(meta, old_meta):
-        return Entry(entry.stored, entry.key, entry.revision, new), True
+        return Entry(entry.key, new, entry.revision), True
     if new == old:
         return entry, False
-    return Entry(entry.stored, entry.key, entry.revision, new), False
+    return Entry(entry.key, new, entry.revision), False
 
 
 def _carry(meta: Obj, old_meta: Obj, name: str) -> None:
