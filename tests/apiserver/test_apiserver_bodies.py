@@ -158,3 +158,15 @@ async def test_selectors(wire: Call) -> None:
         assert (answer.status, orjson.loads(answer.body)["message"]) == (400, message)
     answer = await wire("GET", "/api/v1/pods?fieldSelector=a%3Db")
     assert orjson.loads(answer.body)["message"] == "field label not supported: a"
+
+
+async def test_options_are_of_every_group(wire: Call, call: Call) -> None:
+    """Typed clients of client-go send them as protobuf, under the name of the resource's group."""
+    await call("POST", CM, {"metadata": {"name": "x"}})
+    encoded = protowrite.encode({"kind": "DeleteOptions", "apiVersion": "v1", "dryRun": ["All"]})
+    assert encoded is not None
+    body = encoded.replace(b"\n\x02v1\x12\rDeleteOptions", b"\n\x07apps/v1\x12\rDeleteOptions")
+    body = body.replace(b"\x0a\x13", b"\x0a\x18", 1)
+    answer = await wire("DELETE", f"{CM}/x", body, content_type=PROTOBUF)
+    assert (answer.status, orjson.loads(answer.body)["status"]) == (200, "Success")
+    assert (await call("GET", f"{CM}/x")).status == 200

@@ -82,6 +82,10 @@ class Type:
         return self._fields
 
 
+# Each group version has these as its own (metav1.AddToGroupVersion); clients name them so.
+_EVERYWHERE = frozenset(
+    {"CreateOptions", "DeleteOptions", "GetOptions", "ListOptions", "PatchOptions", "UpdateOptions", "WatchEvent"}
+)
 _ANY = frozenset({"rawExtension", "json", "fieldsV1", "any"})
 
 
@@ -132,5 +136,7 @@ def type_named(expression: str) -> Type:
 @cache
 def type_of(gvk: GVK) -> Type | None:
     """The type of a built-in kind (lists, options and reviews too); None for one that upstream does not know."""
-    name = _tables()["kinds"].get(gvk.api_version, {}).get(gvk.kind)
+    kinds = _tables()["kinds"]
+    versions = (gvk.api_version, "v1") if gvk.kind in _EVERYWHERE else (gvk.api_version,)
+    name = next((kinds[v][gvk.kind] for v in versions if gvk.kind in kinds.get(v, ())), None)
     return type_named("#" + name) if name else None
