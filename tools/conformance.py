@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SUITE = ROOT.parent / "shared" / "conformance"
 PEERS = Path(os.environ.get("PILOTHOUSE_PEERS", ROOT / ".peers" / "bin"))
 NODES = "3"
-PORT = "16543"
 
 
 def _missing() -> str:
@@ -36,7 +35,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as directory:
         pilothouse = [sys.executable, "-m", "pilothouse"]
         where = ["--data-dir", directory]
-        subprocess.run([*pilothouse, "up", *where, "--nodes", NODES, "--port", PORT, "--detach"], check=True)
+        subprocess.run([*pilothouse, "up", *where, "--nodes", NODES, "--detach"], check=True)
         try:
             program = [sys.executable, str(SUITE / "run.py"), "--bin", str(PEERS)]
             return subprocess.run(

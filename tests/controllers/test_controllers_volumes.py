@@ -142,9 +142,14 @@ def test_a_csi_volume_is_attached_where_its_pod_is(simulate):
         csi = {"driver": "example.com", "volumeHandle": "h1"}
         await c.create("persistentvolumes", volume(csi=csi, hostPath=None))
         await c.create("persistentvolumeclaims", claim())
+        source = {"persistentVolumeName": "pv"}
+        others = {"attacher": "example.com", "nodeName": "node-0", "source": source}
+        await c.create("volumeattachments", {"metadata": {"name": "made-by-hand"}, "spec": others})
         made = await c.run_pod(await c.create("pods", pod(persistentVolumeClaim={"claimName": "data"})))
         await c.settle()
-        (attachment,) = await c.list("volumeattachments", "")
+        attachments = {a["metadata"]["name"]: a for a in await c.list("volumeattachments", "")}
+        assert len(attachments) == 2 and attachments.pop("made-by-hand")
+        (attachment,) = attachments.values()
         assert attachment["spec"] == {
             "attacher": "example.com", "nodeName": "node-0", "source": {"persistentVolumeName": "pv"},
         }  # fmt: skip
@@ -154,7 +159,7 @@ def test_a_csi_volume_is_attached_where_its_pod_is(simulate):
         assert node["status"]["volumesAttached"] == [{"name": "kubernetes.io/csi/example.com^h1", "devicePath": ""}]
         await c.reap(made)
         await c.settle()
-        assert await c.list("volumeattachments", "") == []
+        assert [a["metadata"]["name"] for a in await c.list("volumeattachments", "")] == ["made-by-hand"]
         assert "volumesAttached" not in (await c.get("nodes", "node-0", ""))["status"]
 
     simulate(story, BINDER, "persistentvolume-attach-detach-controller")

@@ -76,8 +76,11 @@ class AttachDetachController(Controller):
         for name, attachment in present.items():
             volume_name = get(attachment, "spec", "source", "persistentVolumeName")
             behind = self.volumes.lister.get("", volume_name) if volume_name else None
-            mounted = behind is not None and bool(behind["spec"].get("csi")) and unique_name(behind) in in_use
-            if name not in wanted and not mounted and not p.is_deleted(attachment):
+            csi = behind["spec"].get("csi") if behind is not None else None
+            # Whoever made one under another name, or for a volume that nobody knows, keeps it.
+            ours = csi is not None and name == attachment_name(csi["volumeHandle"], csi["driver"], key)
+            mounted = behind is not None and csi is not None and unique_name(behind) in in_use
+            if ours and name not in wanted and not mounted and not p.is_deleted(attachment):
                 await self._detach(name)
         if node is not None:
             await self._report(node, list(present.values()))
