@@ -71,7 +71,8 @@ def test_lists_and_watches() -> None:
     assert type_ is not None
     items = [protowrite.message(type_, {"metadata": {"name": n}}) for n in "ab"]
     gvk = GVK("", "v1", "ConfigMapList")
-    written = protowrite.envelope(gvk, protowrite.list_message({"resourceVersion": "5"}, items))
+    start, end = protowrite.list_envelope(gvk, {"resourceVersion": "5"}, items)
+    written = start + b"".join(map(protowrite.list_item, items)) + end
     assert protobuf.decode_stored(written) == {
         "kind": "ConfigMapList",
         "apiVersion": "v1",

@@ -8,6 +8,21 @@ from pilothouse.api.objects import Obj, meta
 from pilothouse.clock.timestamps import parse_time
 
 
+class Now(float):
+    """The time as rows are given it. What they show of a moment is how long ago it was; `until` is when that changes first."""
+
+    __slots__ = ("until",)
+
+    def __init__(self, _: float) -> None:
+        self.until = float("inf")
+
+    def __sub__(self, then: float) -> float:
+        seconds = float(self) - then
+        step = 1 if seconds < 600 else 60 if seconds < 8 * 3600 else 3600 if seconds < 8 * 86400 else 86400
+        self.until = min(self.until, float(self) + step - seconds % step)
+        return seconds
+
+
 def human_duration(seconds: float) -> str:
     """Two or three significant figures: `119s`, `5m3s`, `3h20m`, `7d4h`, `2y30d`."""
     s = int(seconds)  # towards zero, as a Go conversion

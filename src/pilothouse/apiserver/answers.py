@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -11,13 +12,12 @@ from pilothouse.api.codec import protowrite
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Request, Response
 from pilothouse.api.objects import Obj
-from pilothouse.apiserver import negotiation, tables
+from pilothouse.apiserver import negotiation, slices, tables
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.negotiation import JSON, PROTOBUF, YAML, Output
 from pilothouse.apiserver.registry.entries import Entry
 
-_SLICE: Final = 1000  # entries encoded without a pause
-_SLICE_PROTOBUF: Final = 50
+_SLICE_PROTOBUF: Final = 20  # entries encoded without a pause
 
 
 def of_entry(scope: Scope, entry: Entry, status: int = 200) -> Response:
@@ -36,33 +36,37 @@ def of_entry(scope: Scope, entry: Entry, status: int = 200) -> Response:
 
 async def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Response:
     output, served = scope.output, scope.served
+    plain = output.media_type == JSON and not output.pretty
     if output.transform:
+        if plain and not scope.local:
+            return _sliced(scope, tables.of_list(scope, entries, meta), JSON)
         return of_object(scope, tables.transform(scope, entries, meta))
     head: Obj = {"kind": served.resource.list_kind, "apiVersion": served.gvr.api_version, "metadata": meta}
     if scope.local:
         return _local(scope, {**head, "items": [e.of(served) for e in entries]}, 200)
-    if output.media_type == JSON and not output.pretty:
-        for i in range(0, len(entries) - _SLICE, _SLICE):
-            for entry in entries[i : i + _SLICE]:
-                entry.json(served)
+    if output.media_type == JSON:
+        written = slices.json if plain else slices.pretty
+        return _sliced(scope, written(served, entries, head), JSON)
+    if output.media_type == PROTOBUF and not served.stored.custom:
+        for i in range(0, len(entries) - _SLICE_PROTOBUF, _SLICE_PROTOBUF):
+            for entry in entries[i : i + _SLICE_PROTOBUF]:
+                entry.message(served)
             await scope.core.clock.sleep(0)
-        start = orjson.dumps(head)[:-1] + b',"items":['
-        if served.stored.custom:
-            items = b",".join([e.json(served) for e in entries])
-        else:
-            # Upstream's typed lists leave kind and apiVersion out of their items.
-            cut = len(b'{"kind":"","apiVersion":"",') + len(served.resource.kind) + len(served.gvr.api_version)
-            items = b",{".join([e.json(served)[cut:] for e in entries])
-            if entries:
-                items = b"{" + items
-        return _wire(scope, b"".join((start, items, b"]}\n")), JSON, 200)
-    if served.stored.custom:
-        return of_object(scope, {**head, "items": [e.of(served) for e in entries]})
-    if output.media_type == PROTOBUF:
-        return _wire(scope, await _protobuf_list(scope, entries, meta), PROTOBUF, 200)
-    bare = ("kind", "apiVersion")
+        return _sliced(scope, slices.protobuf(served, entries, meta), PROTOBUF)
+    bare = () if served.stored.custom else ("kind", "apiVersion")
     shown = [{k: v for k, v in e.of(served).items() if k not in bare} for e in entries]
     return of_object(scope, {**head, "items": shown})
+
+
+def _sliced(scope: Scope, made: Iterator[bytes], media_type: str) -> Response:
+    """What fits in two slices is an answer as any other."""
+    first, second = next(made), next(made, b"")
+    third = next(made, None) if second else None
+    if third is None:
+        return _wire(scope, first + second, media_type, 200)
+    response = _wire(scope, b"", media_type, 200)
+    response.slices = chain((first, second, third), made)
+    return response
 
 
 def of_object(scope: Scope, obj: Obj, status: int = 200) -> Response:
@@ -97,16 +101,6 @@ def encode(obj: Obj, output: Output) -> tuple[bytes, str]:
 def to_json(obj: Any, pretty: bool = False) -> bytes:
     """Upstream ends what is for programs with a newline, and what is for people without one."""
     return orjson.dumps(obj, option=orjson.OPT_INDENT_2 if pretty else orjson.OPT_APPEND_NEWLINE)
-
-
-async def _protobuf_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> bytes:
-    served = scope.served
-    for i in range(0, len(entries) - _SLICE_PROTOBUF, _SLICE_PROTOBUF):
-        for entry in entries[i : i + _SLICE_PROTOBUF]:
-            entry.message(served)
-        await scope.core.clock.sleep(0)
-    gvk = served.gvk._replace(kind=served.resource.list_kind)
-    return protowrite.envelope(gvk, protowrite.list_message(meta, [e.message(served) for e in entries]))
 
 
 def error_response(error: StatusError, request: Request, local: bool) -> Response:

@@ -5,15 +5,58 @@ Source: upstream's endpoints/handlers/response and registry/rest/table; the colu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+import orjson
 
 from pilothouse.api import errors, printing
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj
+from pilothouse.apiserver import slices
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.registry.entries import Entry
-from pilothouse.apiserver.registry.resources import Column
+from pilothouse.apiserver.registry.resources import Column, ServedResource
+
+
+def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Iterator[bytes]:
+    """A list so transformed, as JSON in slices."""
+    if scope.output.transform == "Table":
+        served, version = scope.served, scope.output.version
+        cells, wanted = _Cells(served, scope.core.clock.now()), include_object(scope)
+        head = b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/%b","metadata":' % version.encode()
+
+        def row(entry: Entry) -> bytes:
+            if wanted == "Metadata":
+                return b'{"cells":%b,"object":%b%b}}' % (cells.of(entry), head, entry.metadata())
+            shown = entry.json(served) if wanted == "Object" else b"null"
+            return b'{"cells":%b,"object":%b}' % (cells.of(entry), shown)
+
+        bare = table(scope, (), meta)
+        del bare["rows"]
+        return slices.rows(entries, row, bare)
+    empty = transform(scope, (), meta)
+    del empty["items"]
+    head = b'{"kind":"PartialObjectMetadata","apiVersion":"%b","metadata":' % empty["apiVersion"].encode()
+    return slices.partial(entries, empty, lambda entry: b"%b%b}" % (head, entry.metadata()))
+
+
+class _Cells:
+    """The cells of entries' rows, which an entry keeps for as long as they hold."""
+
+    def __init__(self, served: ServedResource, now_s: float) -> None:
+        self._served, self._now_s = served, now_s
+        self._row_of = served.row or served.rules.row
+
+    def of(self, entry: Entry) -> bytes:
+        kept, served = entry.row, self._served
+        if kept is not None and kept[0] is served and self._now_s < kept[1]:
+            return kept[2]
+        now = printing.Now(self._now_s)
+        shown = entry.of(served) if served.stored.custom else entry.obj
+        cells = orjson.dumps(_cells(self._row_of, shown, served.columns, now))
+        entry.row = (served, now.until, cells)
+        return cells
 
 
 def transform(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None) -> Obj:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -37,9 +37,12 @@ def _varint(value: int) -> bytes:
 _SIZES: Final = tuple(_varint(i) for i in range(2048))
 
 
+def _length(size: int) -> bytes:
+    return _SIZES[size] if size < 2048 else _varint(size)
+
+
 def _sized(data: bytes) -> bytes:
-    size = len(data)
-    return (_SIZES[size] if size < 2048 else _varint(size)) + data
+    return _length(len(data)) + data
 
 
 def encode(obj: Obj) -> bytes | None:
@@ -60,12 +63,16 @@ def envelope(gvk: GVK, raw: bytes) -> bytes:
     return b"".join((MAGIC, b"\x0a", _sized(head), b"\x12", _sized(raw), b"\x1a\x00\x22\x00"))
 
 
-def list_message(meta: Obj, items: Iterable[bytes]) -> bytes:
-    """A list's message, of its items' messages."""
-    parts = [b"\x0a", _sized(_compiled(_list_meta())(meta))]
-    for item in items:
-        parts += (b"\x12", _sized(item))
-    return b"".join(parts)
+def list_envelope(gvk: GVK, meta: Obj, items: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """What stands before and after the items of a list of these messages; each item is written by `list_item`."""
+    start = b"\x0a" + _sized(_compiled(_list_meta())(meta))
+    size = len(start) + sum(1 + len(item) + len(_length(len(item))) for item in items)
+    head = b"\x0a" + _sized(gvk.api_version.encode()) + b"\x12" + _sized(gvk.kind.encode())
+    return b"".join((MAGIC, b"\x0a", _sized(head), b"\x12", _length(size), start)), b"\x1a\x00\x22\x00"
+
+
+def list_item(item: bytes) -> bytes:
+    return b"\x12" + _length(len(item)) + item
 
 
 @cache

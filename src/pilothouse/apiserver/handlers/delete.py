@@ -174,7 +174,7 @@ async def _attempt(scope: Scope, entry: Entry, options: DeleteOptions) -> _Resul
         return _Left(await _replace(scope, entry, obj, options))
     # A grace period of nothing: the watchers see the object marked, and then gone.
     if options.dry_run:
-        return _Gone(Entry(entry.key, obj, entry.revision))
+        return _Gone(Entry(entry.stored, entry.key, entry.revision, obj))
     marked = await scope.storage.replace(entry, _ordered(scope, obj))
     return _Gone(await _remove(scope, marked))
 
@@ -183,7 +183,7 @@ async def _replace(scope: Scope, entry: Entry, obj: Obj, options: DeleteOptions)
     if obj == entry.obj:
         return entry
     if options.dry_run:
-        return Entry(entry.key, _ordered(scope, obj), entry.revision)
+        return Entry(entry.stored, entry.key, entry.revision, _ordered(scope, obj))
     return await scope.storage.replace(entry, _ordered(scope, obj))
 
 

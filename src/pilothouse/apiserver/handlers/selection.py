@@ -8,9 +8,8 @@ from typing import Final
 from pilothouse.api import errors, selectors
 from pilothouse.api.field import quote
 from pilothouse.api.kinds.kind import Kind
-from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK
-from pilothouse.api.selectors import FieldSelector, Selector, SelectorError
+from pilothouse.api.selectors import FieldSelector, FieldTerm, Selector, SelectorError
 from pilothouse.apiserver.handlers.options import ListOptions
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.registry.entries import Entry
@@ -87,20 +86,22 @@ def _predicate(scope: Scope, labels: Selector | None, fields: FieldSelector | No
         fields = None
     if labels is None and fields is None:
         return None
-    values_of = scope.served.rules.fields
+    tests = [_test(scope.served.rules, term) for term in fields.terms] if fields is not None else []
+    if labels is None and len(tests) == 1:
+        return tests[0]
 
     def matches(entry: Entry) -> bool:
-        obj = entry.obj
-        if labels is not None and not labels.matches(labels_of(obj)):
-            return False
-        if fields is None:
-            return True
-        meta = obj["metadata"]
-        own = {"metadata.name": meta.get("name", ""), "metadata.namespace": meta.get("namespace", "")}
-        return fields.matches({**values_of(obj), **own})
+        return (labels is None or labels.matches(entry.labels)) and all(test(entry) for test in tests)
 
     return matches
 
 
-def labels_of(obj: Obj) -> dict[str, str]:
-    return obj["metadata"].get("labels") or {}
+def _test(kind: Kind, term: FieldTerm) -> Predicate:
+    """One term, as a look at what entries keep."""
+    value, equal = term.value, term.equal
+    if term.name == "metadata.name":
+        return lambda entry: (entry.name == value) == equal
+    if term.name == "metadata.namespace":
+        return lambda entry: (entry.namespace == value) == equal
+    at = sorted(kind.field_names).index(term.name)
+    return lambda entry: (entry.fields(kind)[at] == value) == equal

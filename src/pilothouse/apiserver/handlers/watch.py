@@ -213,7 +213,7 @@ class _Stream:
         if isinstance(one, Delivery):
             entry, type_ = one.entry, str(one.type)
         elif one.type == "BOOKMARK" and scope.output.transform:
-            entry, type_ = Entry("", one.object, 0), one.type
+            entry, type_ = Entry(scope.served.stored, "", 0, one.object), one.type
         else:
             return one
         if scope.output.transform == "Table":

@@ -76,7 +76,7 @@ async def _create(scope: Scope, obj: Obj, options: WriteOptions, *, update: bool
             if existing is not None:
                 raise Lost(existing)
             meta.pop("resourceVersion", None)
-            entry = Entry(key, obj, 0)
+            entry = Entry(stored, key, 0, obj)
         else:
             entry = await scope.storage.create(key, obj, _ttl_s(scope))
     except Lost as lost:
@@ -240,10 +240,10 @@ async def _judge(scope: Scope, entry: Entry, new: Obj, options: WriteOptions) ->
     )
     meta = new["metadata"]
     if ends_deletion(meta, old_meta):
-        return Entry(entry.key, new, entry.revision), True
+        return Entry(entry.stored, entry.key, entry.revision, new), True
     if new == old:
         return entry, False
-    return Entry(entry.key, new, entry.revision), False
+    return Entry(entry.stored, entry.key, entry.revision, new), False
 
 
 def _carry(meta: Obj, old_meta: Obj, name: str) -> None:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import re
+from collections import deque
+from sys import intern
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 
+from pilothouse.api import errors
 from pilothouse.api.objects import Obj
 
 if TYPE_CHECKING:
+    from pilothouse.api.kinds.kind import Kind
     from pilothouse.apiserver.registry.resources import ServedResource, Stored
 
 # The fields of metadata that upstream writes before resourceVersion.
 _BEFORE_REVISION = frozenset({"name", "generateName", "namespace", "selfLink", "uid"})
 PROTOBUF_MAGIC = b"k8s\0"
+_METADATA: Final = b'"metadata":{'
+# A value as servers write it: up to the place of the revision, if something follows it there.
+_HEAD: Final = re.compile(
+    rb'\{"kind":"[^"\\]+","apiVersion":"([^"\\]+)","metadata":\{'
+    rb'(?:"(?:name|generateName|namespace|selfLink|uid)":"[^"\\]*",)*(?=")(?!"(?:name|generateName|namespace|selfLink|uid|resourceVersion)")'
+)
 
 
 def with_revision(obj: Obj, revision: int) -> Obj:
@@ -37,36 +48,140 @@ def with_revision(obj: Obj, revision: int) -> Obj:
 
 
 class Entry:
-    """Read-only. `obj` is of the version in memory; other versions and encodings are made when first asked for."""
+    """One object at one revision, read-only. What it costs is its value, the bytes that the store holds too: the object is
+    read from them when it is asked for, and JSON is spliced from them. `obj` is of the version in memory; other versions and
+    encodings are made when first asked for."""
 
-    __slots__ = ("_encoded", "_versions", "key", "obj", "revision")
+    __slots__ = (
+        "_encoded",
+        "_fields",
+        "_labels",
+        "_meta_end",
+        "_obj",
+        "_splice",
+        "_value",
+        "key",
+        "revision",
+        "row",
+        "stored",
+    )
 
-    def __init__(self, key: str, obj: Obj, revision: int) -> None:
-        self.key, self.obj, self.revision = key, obj, revision
-        self._versions: dict[str, Obj] | None = None
+    def __init__(self, stored: Stored, key: str, revision: int, obj: Obj | None, value: bytes = b"") -> None:
+        """value: the JSON of the object without its revision, if there is any; `obj` may be None then."""
+        self.stored, self.key, self.revision = stored, key, revision
+        self._obj, self._value = obj, value
+        head = _HEAD.match(value)
+        if head is not None and head[1].decode() == stored.gvk.api_version:
+            self._splice = head.end()
+            if obj is not None:
+                _RECENT.add(self)
+        else:
+            self._value, self._splice = b"", 0
         self._encoded: dict[str, bytes] | None = None
+        self._labels: dict[str, str] | None = None
+        self._fields: tuple[Kind, tuple[str, ...]] | None = None
+        self._meta_end = 0
+        self.row: tuple[ServedResource, float, bytes] | None = None  # a table's cells, and until when they hold
+
+    @classmethod
+    def of_value(cls, stored: Stored, key: str, revision: int, value: bytes) -> Entry:
+        """Of a value in the store. Raises ValueError for one that is no object."""
+        if value.endswith(b"}"):
+            found = cls(stored, key, revision, None, value)
+            if found._splice:
+                return found
+        return cls(stored, key, revision, with_revision(decode_value(stored, value), revision))
+
+    @property
+    def obj(self) -> Obj:
+        found = self._obj
+        if found is None:
+            try:
+                found = self._obj = cast(Obj, orjson.loads(self._json()))
+            except ValueError as error:
+                raise errors.internal(f"the value of {self.key} in the store cannot be read: {error}") from error
+            _RECENT.add(self)
+        return found
+
+    def forget(self) -> None:
+        """The object is read again when it is next asked for."""
+        self._obj = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of JSON, about."""
+        return len(self._value)
+
+    @property
+    def name(self) -> str:
+        return self.key[self.key.rfind("/") + 1 :]
+
+    @property
+    def namespace(self) -> str:
+        """Empty for an object of none."""
+        return self.key[len(self.stored.prefix) : self.key.rfind("/")] if self.stored.namespaced else ""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        found = self._labels
+        if found is None:
+            labels = self.obj["metadata"].get("labels")
+            found = self._labels = {k: intern(v) for k, v in labels.items()} if labels else _NOTHING
+        return found
+
+    def fields(self, kind: Kind) -> tuple[str, ...]:
+        """The values of the kind's own selectable fields, in the order of their sorted names."""
+        found = self._fields
+        if found is None or found[0] is not kind:
+            values = kind.fields(self.obj)
+            shown = tuple([intern(values.get(name, "")) for name in sorted(kind.field_names)])
+            found = self._fields = (kind, shown)
+        return found[1]
 
     def of(self, served: ServedResource) -> Obj:
         """The object as the served version shows it."""
-        if served.encode is None:
-            return self.obj
-        api_version = served.gvr.api_version
-        if self._versions is None:
-            self._versions = {}
-        found = self._versions.get(api_version)
-        if found is None:
-            found = self._versions[api_version] = served.encode(self.obj)
-        return found
+        return self.obj if served.encode is None else served.encode(self.obj)
+
+    def _json(self) -> bytes:
+        at = self._splice
+        if not at:
+            return orjson.dumps(self._obj)
+        return b'%b"resourceVersion":"%d",%b' % (self._value[:at], self.revision, self._value[at:])
 
     def json(self, served: ServedResource) -> bytes:
         """JSON of the served version, from `{"kind":` on."""
+        if served.encode is None:
+            return self._json()
         api_version = served.gvr.api_version
         if self._encoded is None:
             self._encoded = {}
         found = self._encoded.get(api_version)
         if found is None:
-            found = self._encoded[api_version] = orjson.dumps(self.of(served))
+            found = self._encoded[api_version] = orjson.dumps(served.encode(self.obj))
         return found
+
+    def item(self, served: ServedResource, cut: int) -> bytes:
+        """The same from its byte `cut` on, as a list has it."""
+        at = self._splice
+        if at and served.encode is None:
+            return b'{%b"resourceVersion":"%d",%b' % (self._value[cut or 1 : at], self.revision, self._value[at:])
+        return b"{" + self.json(served)[cut or 1 :]
+
+    def metadata(self) -> bytes:
+        """JSON of the object's metadata."""
+        at, end = self._splice, self._meta_end
+        if at and not end:
+            # What stands from the place of the revision on is the rest of the metadata, exactly as it is written alone.
+            whole = orjson.dumps(self.obj["metadata"])
+            start = self._value.index(_METADATA) + len(_METADATA) - 1
+            end = start + len(whole) - len(b'"resourceVersion":"",') - len(str(self.revision))
+            if b'%b"resourceVersion":"%d",%b' % (self._value[start:at], self.revision, self._value[at:end]) != whole:
+                end = -1
+            self._meta_end = end
+        if end <= 0:
+            return orjson.dumps(self.obj["metadata"])
+        start = self._value.index(_METADATA) + len(_METADATA) - 1
+        return b'%b"resourceVersion":"%d",%b' % (self._value[start:at], self.revision, self._value[at:end])
 
     def message(self, served: ServedResource) -> bytes:
         """The served version as a protobuf message, without its kind."""
@@ -82,7 +197,30 @@ class Entry:
 
     def at(self, revision: int) -> Entry:
         """The same object as of a later revision: how a deletion shows it."""
-        return Entry(self.key, with_revision(self.obj, revision), revision)
+        obj = None if self._obj is None else with_revision(self._obj, revision)
+        return Entry(self.stored, self.key, revision, obj, self._value)
+
+
+class _Recent:
+    """The entries whose objects are in memory beside their bytes: those that were read or written last. An object takes about
+    seven times the memory of its JSON."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most, self._bytes = most_bytes, 0
+        self._entries: deque[Entry] = deque()
+
+    def add(self, entry: Entry) -> None:
+        entries = self._entries
+        entries.append(entry)
+        self._bytes += entry.size
+        while self._bytes > self._most:
+            old = entries.popleft()
+            self._bytes -= old.size
+            old.forget()
+
+
+_RECENT: Final = _Recent(8 << 20)
+_NOTHING: Final[dict[str, str]] = {}
 
 
 def encode_value(stored: Stored, obj: Obj) -> bytes:

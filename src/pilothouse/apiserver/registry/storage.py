@@ -7,7 +7,7 @@ from typing import cast
 from pilothouse.api import errors
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj
-from pilothouse.apiserver.registry.entries import Entry, decode_value, encode_value, with_revision
+from pilothouse.apiserver.registry.entries import Entry, encode_value
 from pilothouse.apiserver.registry.feed import Feed
 from pilothouse.apiserver.registry.resources import Stored
 from pilothouse.apiserver.registry.watchcache import WatchCache, read_live
@@ -150,4 +150,4 @@ class Storage:
         if not found.kvs:
             return None
         kv = found.kvs[0]
-        return Entry(key, with_revision(decode_value(self.stored, kv.value), kv.mod_revision), kv.mod_revision)
+        return Entry.of_value(self.stored, key, kv.mod_revision, kv.value)

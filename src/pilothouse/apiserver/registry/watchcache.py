@@ -16,7 +16,7 @@ from sortedcontainers import SortedDict
 
 from pilothouse.api import errors
 from pilothouse.api.objects import Obj
-from pilothouse.apiserver.registry.entries import Entry, decode_value, with_revision
+from pilothouse.apiserver.registry.entries import Entry, with_revision
 from pilothouse.apiserver.registry.feed import Feed
 from pilothouse.apiserver.registry.resources import Stored
 from pilothouse.clock import Clock
@@ -193,8 +193,7 @@ class WatchCache:
 
     def _decode(self, kv: KeyValue) -> Entry | None:
         try:
-            obj = decode_value(self.stored, kv.value)
-            return Entry(kv.key.decode(), with_revision(obj, kv.mod_revision), kv.mod_revision)
+            return Entry.of_value(self.stored, kv.key.decode(), kv.mod_revision, kv.value)
         except (ValueError, KeyError) as error:
             log.error("the value of %r in the store cannot be read: %s", kv.key, error)
             return None
@@ -226,7 +225,10 @@ class WatchCache:
 
     def written(self, key: str, value: bytes, obj: Obj, revision: int) -> Entry:
         """The entry of a value that was written, the very one that watchers get."""
-        return self._entry_of(key, value, revision) or Entry(key, with_revision(obj, revision), revision)
+        return self._entry_of(key, value, revision) or self._of_write(key, value, obj, revision)
+
+    def _of_write(self, key: str, value: bytes, obj: Obj, revision: int) -> Entry:
+        return Entry(self.stored, key, revision, with_revision(obj, revision), value)
 
     def _entry_of(self, key: str, value: bytes, revision: int) -> Entry | None:
         """Writer and event come here in either order; the second of them takes the expectation away."""
@@ -234,7 +236,7 @@ class WatchCache:
         if expected is None:
             return None
         if expected.entry is None:
-            expected.entry = Entry(key, with_revision(expected.obj, revision), revision)
+            expected.entry = self._of_write(key, value, expected.obj, revision)
             return expected.entry
         del self._expected[key, value]
         return expected.entry if expected.entry.revision == revision else None
@@ -315,6 +317,11 @@ class WatchCache:
         prefix = f"{self.stored.prefix}{namespace}/" if namespace else self.stored.prefix
         return (self._entries[k] for k in self._entries.irange(max(key, prefix), prefix + "\U0010ffff"))
 
+    def count_after(self, key: str, namespace: str = "") -> int:
+        """How many entries follow that key."""
+        prefix = f"{self.stored.prefix}{namespace}/" if namespace else self.stored.prefix
+        return int(self._entries.bisect_left(prefix + "\U0010ffff") - self._entries.bisect_right(key))
+
     # Watching
 
     def watch(
@@ -373,4 +380,4 @@ async def read_live(stored: Stored, store: Store, key: str) -> Entry | None:
     if not result.kvs:
         return None
     kv = result.kvs[0]
-    return Entry(key, with_revision(decode_value(stored, kv.value), kv.mod_revision), kv.mod_revision)
+    return Entry.of_value(stored, key, kv.mod_revision, kv.value)

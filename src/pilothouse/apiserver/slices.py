@@ -1,0 +1,76 @@
+"""Collections as they are sent: encoded slice by slice, so that a list of any size is never held whole and never blocks the loop
+for more than a slice. An item's bytes come from its entry, which made them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+import orjson
+
+from pilothouse.api.codec import protowrite
+from pilothouse.api.objects import Obj
+from pilothouse.api.scheme import GVK
+from pilothouse.apiserver.registry.entries import Entry
+from pilothouse.apiserver.registry.resources import ServedResource
+
+SLICE_BYTES: Final = 64 * 1024
+
+
+def json(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterator[bytes]:
+    """A list. Upstream's typed lists leave kind and apiVersion out of their items; those of custom resources have them."""
+    cut = 0
+    if not served.stored.custom:
+        cut = len(b'{"kind":"","apiVersion":"",') + len(served.resource.kind) + len(served.gvr.api_version)
+    return _array(head, b"items", (entry.item(served, cut) for entry in entries))
+
+
+def pretty(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterator[bytes]:
+    """The same, indented for people."""
+    start = orjson.dumps(head, option=orjson.OPT_INDENT_2)[: -len(b"\n}")] + b',\n  "items": ['
+    custom = served.stored.custom
+
+    def items() -> Iterator[bytes]:
+        for entry in entries:
+            obj = entry.of(served)
+            shown = obj if custom else {k: v for k, v in obj.items() if k not in ("kind", "apiVersion")}
+            yield b"\n    " + orjson.dumps(shown, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
+
+    return _joined(start, b",", items(), b"\n  ]\n}\n" if entries else b"]\n}\n")
+
+
+def rows(entries: Sequence[Entry], row: Callable[[Entry], bytes], head: Obj) -> Iterator[bytes]:
+    """A table, of its rows' JSON."""
+    return _array(head, b"rows", map(row, entries))
+
+
+def partial(entries: Sequence[Entry], head: Obj, item: Callable[[Entry], bytes]) -> Iterator[bytes]:
+    return _array(head, b"items", map(item, entries))
+
+
+def protobuf(served: ServedResource, entries: Sequence[Entry], meta: Obj) -> Iterator[bytes]:
+    """A list in its envelope, which begins with its length: every entry's message must have been made."""
+    gvk: GVK = served.gvk._replace(kind=served.resource.list_kind)
+    items = [entry.message(served) for entry in entries]
+    start, end = protowrite.list_envelope(gvk, meta, items)
+    return _joined(start, b"", map(protowrite.list_item, items), end)
+
+
+def _array(head: Obj, name: bytes, items: Iterable[bytes]) -> Iterator[bytes]:
+    return _joined(b'%b,"%b":[' % (orjson.dumps(head)[:-1], name), b",", items, b"]}\n")
+
+
+def _joined(start: bytes, separator: bytes, items: Iterable[bytes], end: bytes) -> Iterator[bytes]:
+    parts, size = [start], len(start)
+    between = b""
+    for item in items:
+        parts.append(between)
+        parts.append(item)
+        between = separator
+        size += len(item)
+        if size >= SLICE_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    parts.append(end)
+    yield b"".join(parts)
