@@ -164,7 +164,7 @@ class _Checker:
             result = self.field(node.at, held.name, name)
         elif held.kind == "param":
             self.can_take(DYN, held)
-        elif held.kind not in ("dyn", "error"):
+        elif held.kind != "error" and not is_dyn(held):
             self.error(node.at, f"type '{held}' does not support field selection")
         return optional_of(result) if is_optional or optional else result
 

@@ -32,17 +32,19 @@ class InstantiationError(CompileError):
 @dataclass(frozen=True, slots=True)
 class Environment:
     """`variables`: by name, which may have dots. `structs`: the fields of struct types by their name; a type that is not there
-    is asked of `lookup`. `functions`: overloads besides those that every expression has."""
+    is asked of `lookup`. `functions`: overloads besides those that every expression has. `bindings`: whether
+    there is `cel.bind`."""
 
     variables: Mapping[str, Type]
     structs: Mapping[str, Mapping[str, Type]] = field(default_factory=dict)
     lookup: Callable[[str], Mapping[str, Type] | None] = lambda name: None
     functions: Mapping[str, list[signatures.Overload]] = field(default_factory=dict)
+    bindings: bool = False
 
     def compile(self, text: str) -> Program:
         """Raises CompileError."""
         try:
-            node, source = parse(text)
+            node, source = parse(text, bindings=self.bindings)
         except ParseError as e:
             raise CompileError(str(e)) from None
         functions: Mapping[str, list[signatures.Overload]] = signatures.functions()

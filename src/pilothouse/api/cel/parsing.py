@@ -47,14 +47,14 @@ class ParseError(Exception):
     """The text of it is what upstream says of the expression."""
 
 
-def parse(text: str) -> tuple[Node, Source]:
-    """Raises ParseError."""
+def parse(text: str, *, bindings: bool = False) -> tuple[Node, Source]:
+    """`bindings`: whether there is `cel.bind(name, value, expression)`. Raises ParseError."""
     if len(text) > _SIZE_MAX:
         raise ParseError(
             f"ERROR: <input>:-1:0: expression code point size exceeds limit: size: {len(text)}, limit: {_SIZE_MAX}"
         )
     try:
-        parsed = _grammar().compile(text, disable_check=True).serialize()
+        parsed = _grammar(bindings).compile(text, disable_check=True).serialize()
     except RuntimeError as e:
         raise ParseError(_as_upstream(str(e), text)) from None
     source = Source(text)
@@ -65,12 +65,13 @@ def parse(text: str) -> tuple[Node, Source]:
     return expanded, source
 
 
-@lru_cache(maxsize=1)
-def _grammar() -> Env:
+@lru_cache(maxsize=2)
+def _grammar(bindings: bool) -> Env:
     from cel_expr_python import cel
-    from cel_expr_python.ext import ext_optional
+    from cel_expr_python.ext import ext_bindings, ext_optional
 
-    return cel.NewEnv(extensions=[ext_optional.ExtOptional()])
+    extensions = [ext_optional.ExtOptional()]
+    return cel.NewEnv(extensions=[*extensions, ext_bindings.ExtBindings()] if bindings else extensions)
 
 
 def _as_upstream(text: str, expression: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+_TAKES_ALL: Final = frozenset({"any", "dyn", "error"})
 _NULLABLE: Final = frozenset({"opaque", "struct", "any", "duration", "timestamp"})
 
 
@@ -22,7 +23,7 @@ class Type:
             return "!error!"
         if self.kind == "null_type":
             return "null"
-        if self.kind in ("duration", "timestamp"):
+        if self.kind in ("any", "duration", "timestamp"):
             return self.kind
         return f"{self.name}({', '.join(map(str, self.params))})" if self.params else self.name
 
@@ -37,6 +38,7 @@ NULL: Final = Type("null_type", "null_type")
 DURATION: Final = Type("duration", "google.protobuf.Duration")
 TIMESTAMP: Final = Type("timestamp", "google.protobuf.Timestamp")
 DYN: Final = Type("dyn", "dyn")
+ANY: Final = Type("any", "google.protobuf.Any")
 ERROR: Final = Type("error", "!error!")
 TYPE: Final = Type("type", "type")
 
@@ -95,7 +97,7 @@ Bindings: TypeAlias = dict[str, Type]
 
 
 def is_dyn(t: Type) -> bool:
-    return t.kind == "dyn"
+    return t.kind in ("any", "dyn")
 
 
 def unwrap_optional(t: Type) -> tuple[Type, bool]:
@@ -127,9 +129,9 @@ def most_general(a: Type, b: Type) -> Type:
 
 
 def _covers(a: Type, b: Type) -> bool:
-    if a.kind in ("dyn", "param"):
+    if a.kind in ("any", "dyn", "param"):
         return True
-    if b.kind in ("dyn", "param") or a.kind != b.kind:
+    if b.kind in ("any", "dyn", "param") or a.kind != b.kind:
         return False
     if a.kind in ("opaque", "list", "map"):
         same = a.name == b.name and len(a.params) == len(b.params)
@@ -144,7 +146,7 @@ def _assign(bindings: Bindings, a: Type, b: Type) -> bool:
             return fits
     if a.kind == "param":
         return _bind(bindings, b, a)[0]
-    if a.kind in ("dyn", "error") or b.kind in ("dyn", "error"):
+    if a.kind in _TAKES_ALL or b.kind in _TAKES_ALL:
         return True
     if a.kind == "null_type" or b.kind == "null_type":
         other = b if a.kind == "null_type" else a

@@ -1,0 +1,1 @@
+"""apiregistration.k8s.io: API servers that serve groups of their own."""
