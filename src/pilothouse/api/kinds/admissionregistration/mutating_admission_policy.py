@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from pilothouse.api import field
@@ -15,6 +16,7 @@ from pilothouse.api.printing import age
 
 # patch type → its field
 _PATCHES: Final = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
+_RETURNS: Final = {"ApplyConfiguration": "Object", "JSONPatch": "list(JSONPatch)"}
 
 
 def _own(obj: Obj, old: Obj | None) -> ErrorList:
@@ -53,11 +55,8 @@ def _mutation(mutation: Obj, path: str, scope: Scope) -> ErrorList:
         at, expression = f"{path}.{own}.expression", (patch.get("expression") or "").strip()
         if not expression:
             found.append(field.required(at))
-        elif "Object{" not in expression and "JSONPatch{" not in expression:
-            # What builds objects and patches has types of its own that are known only when it runs.
-            wrong = expressions.compiles(expression, scope)
-            if wrong:
-                found.append(field.invalid(at, expression, wrong))
+        else:
+            found += expressions.check(expression, at, replace(scope, patches=True), _RETURNS[kind])
     other = next(name for name in _PATCHES.values() if name != own)
     if mutation.get(other) is not None:
         detail = f"must not be specified when patchType is {kind}"

@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from pilothouse.api import field, names
+from pilothouse.api.cel.types import DYN, Type
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.admissionregistration import expressions, rules
 from pilothouse.api.kinds.admissionregistration.expressions import Scope
@@ -67,7 +68,7 @@ def variables(spec: Obj, *, always: bool) -> tuple[Scope, ErrorList]:
     """What the expressions that follow can name. `always`: there may be variables even where there are none."""
     found: ErrorList = []
     given = spec.get("variables") or []
-    named: tuple[str, ...] | None = () if given or always else None
+    named: tuple[tuple[str, Type], ...] | None = () if given or always else None
     scope = Scope(params=spec.get("paramKind") is not None, variables=named)
     for i, variable in enumerate(given):
         path = f"spec.variables[{i}]"
@@ -79,11 +80,10 @@ def variables(spec: Obj, *, always: bool) -> tuple[Scope, ErrorList]:
         if not expression.strip():
             found.append(field.required(f"{path}.expression", "expression is not specified"))
             continue
-        wrong = expressions.compiles(expression, scope)
+        program, wrong = expressions.compiled(expression, scope)
         if wrong:
             found.append(field.invalid(f"{path}.expression", expression, wrong))
-        if _identifier.fullmatch(name):
-            scope = scope.with_variable(name)
+        scope = scope.with_variable(name, DYN if program is None else program.type)
     return scope, found
 
 

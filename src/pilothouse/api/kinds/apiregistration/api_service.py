@@ -55,7 +55,7 @@ def _validate(obj: Obj) -> ErrorList:
 
 
 def _named(name: str, wanted: str) -> ErrorList:
-    if names.path_segment(name) or name == wanted:
+    if not name or names.path_segment(name) or name == wanted:
         return []
     wrong = f'must be `spec.version+"."+spec.group`: {quote(wanted)}'
     return [field.invalid("metadata.name", name, wrong)]

@@ -56,8 +56,8 @@ def _prepare_update(new: Obj, old: Obj) -> None:
     next_generation(new, old, "spec")
 
 
-def _name(text: str, _prefix: bool) -> list[str]:
-    return in_bytes(names.dns1123_subdomain(text))
+def _name(text: str, prefix: bool) -> list[str]:
+    return [] if prefix else in_bytes(names.dns1123_subdomain(text))
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:
