@@ -41,7 +41,9 @@ def _ask(method: str, path: str, accept: str = _JSON, body: Any = None, media_ty
     headers = {"host": "127.0.0.1", "authorization": f"Bearer {TOKEN}", "accept": accept, "user-agent": "bench/1"}
     if body is None:
         return load.request(method, path, headers)
-    return load.request(method, path, {**headers, "content-type": media_type}, json.dumps(body).encode())
+    return load.request(
+        method, path, {**headers, "content-type": media_type}, json.dumps(body, separators=(",", ":")).encode()
+    )
 
 
 def _objects() -> Pairs:

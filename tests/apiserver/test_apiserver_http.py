@@ -100,13 +100,13 @@ async def test_a_watch(session: aiohttp.ClientSession, server: APIServer) -> Non
             assert made.status == 201
         line = await asyncio.wait_for(answer.content.readline(), 5)
         assert orjson.loads(line)["type"] == "ADDED"
-        assert storage.cache.watchers == 1
+        assert len(storage.cache.watchers) == 1
         answer.close()
     for _ in range(100):
-        if not storage.cache.watchers:
+        if not len(storage.cache.watchers):
             break
         await asyncio.sleep(0.02)
-    assert storage.cache.watchers == 0, "a client that went away is forgotten"
+    assert len(storage.cache.watchers) == 0, "a client that went away is forgotten"
 
 
 async def test_the_end_of_the_server_ends_watches(session: aiohttp.ClientSession, server: APIServer) -> None:

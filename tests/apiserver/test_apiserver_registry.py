@@ -14,8 +14,9 @@ from pilothouse.apiserver.registry.entries import Entry, encode_value, with_revi
 from pilothouse.apiserver.registry.feed import Feed
 from pilothouse.apiserver.registry.resources import Registry, ServedResource, built_in, version_order
 from pilothouse.apiserver.registry.storage import Leases, Lost, Storage
+from pilothouse.apiserver.registry.watching import Delivery, Trigger, Watcher
 from pilothouse.clock import RealClock
-from pilothouse.store.interface import Put
+from pilothouse.store.interface import Delete, Put
 
 
 def config_map(name: str, namespace: str = "a", **data: str) -> Obj:
@@ -150,9 +151,9 @@ async def test_a_slow_watcher_is_cut_off(store: MemoryStore, served: ServedResou
         await feed.fresh()
         assert await fast.take()
     assert await slow.take() is None
-    cache.unwatch(slow, "")
-    cache.unwatch(fast, "")
-    assert cache.watchers == 0
+    cache.watchers.discard(slow)
+    cache.watchers.discard(fast)
+    assert len(cache.watchers) == 0
     await feed.stop()
 
 
@@ -199,3 +200,61 @@ async def test_leases_are_shared(store: MemoryStore) -> None:
     assert await leases.lease(3600) == await leases.lease(3600)
     assert await leases.lease(60) != await leases.lease(3600)
     assert sorted(store.leases.values()) == [120, 3660]
+
+
+async def test_watchers_by_field(store: MemoryStore, registry: Registry) -> None:
+    """Those of one value of a field are found by it, when an object comes to have it and when it ceases to."""
+    served = registry.get("", "v1", "pods")
+    assert served is not None
+    feed, storage = await storage_of(store, served)
+    cache = storage.cache
+    await cache.ready()
+    at = sorted(served.rules.field_names).index("spec.nodeName")
+    asked = 0
+
+    def watch(node: str) -> Watcher:
+        def on(entry: Entry) -> bool:
+            nonlocal asked
+            asked += 1
+            return entry.fields(served.rules)[at] == node
+
+        return cache.watch(predicate=on, trigger=Trigger(served.rules, at, node), after=None, limit=10)
+
+    watchers = {f"n{i}": watch(f"n{i}") for i in range(50)}
+    for node in ("", "n1", "n1", "n2"):
+        pod = {
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "metadata": {"name": "p", "namespace": "a"},
+            "spec": {"nodeName": node},
+        }
+        await store.put(Put(b"/registry/pods/a/p", orjson.dumps(pod)))
+    await store.delete(Delete(b"/registry/pods/a/p"))
+    await feed.fresh()
+    seen = {node: [d.type for d in await w.take() or ()] for node, w in watchers.items() if not w.idle}
+    assert seen == {"n1": ["ADDED", "MODIFIED", "DELETED"], "n2": ["ADDED", "DELETED"]}
+    assert asked < 20, "the others were not asked"
+    for watcher in watchers.values():
+        cache.watchers.discard(watcher)
+    assert len(cache.watchers) == 0
+    await feed.stop()
+
+
+async def test_bytes_are_made_once_for_all(store: MemoryStore, served: ServedResource) -> None:
+    feed, storage = await storage_of(store, served)
+    await storage.cache.ready()
+    many = [storage.cache.watch(after=None, limit=10) for _ in range(20)]
+    await store.put(Put(b"/registry/configmaps/a/x", orjson.dumps(config_map("x"))))
+    await feed.fresh()
+    made = []
+
+    def make(delivery: Delivery) -> bytes:
+        made.append(delivery)
+        return b"bytes"
+
+    for watcher in many:
+        taken = await watcher.take()
+        assert taken is not None
+        assert [d.frame("form", make) for d in taken] == [b"bytes"]
+    assert len(made) == 1
+    await feed.stop()

@@ -73,7 +73,7 @@ async def test_from_a_revision(call: Call, server: APIServer) -> None:
         assert event.type == "ERROR"
         assert (event.object["code"], event.object["reason"]) == (410, "Expired")
         assert event.object["message"] == f"too old resource version: 1 ({revision})"
-    assert storage.cache.watchers == 0
+    assert len(storage.cache.watchers) == 0
 
 
 async def test_a_revision_of_the_future_waits_for_it(call: Call, store: MemoryStore) -> None:
@@ -170,4 +170,4 @@ async def test_refusals(call: Call, wire: Call, monkeypatch: pytest.MonkeyPatch)
 async def test_a_stream_that_nobody_reads(call: Call, server: APIServer) -> None:
     await call("GET", f"{CM}?watch=1")
     storage = server.core.storage(server.registry.stored("", "configmaps"))  # type: ignore[arg-type]
-    assert storage.cache.watchers == 0
+    assert len(storage.cache.watchers) == 0

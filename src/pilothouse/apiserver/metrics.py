@@ -119,8 +119,9 @@ class Metrics:
             stored = storage.stored
             name = f"{stored.resource}.{stored.group}" if stored.group else stored.resource
             objects.add_metric((name,), len(storage.cache))
-            if storage.cache.watchers:
-                watchers.add_metric((stored.gvk.group, stored.gvk.version, stored.gvk.kind), storage.cache.watchers)
+            count = len(storage.cache.watchers)
+            if count:
+                watchers.add_metric((stored.gvk.group, stored.gvk.version, stored.gvk.kind), count)
         yield objects
         yield watchers
 

@@ -37,7 +37,7 @@ def pretty(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Itera
             shown = obj if custom else {k: v for k, v in obj.items() if k not in ("kind", "apiVersion")}
             yield b"\n    " + orjson.dumps(shown, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
 
-    return _joined(start, b",", items(), b"\n  ]\n}\n" if entries else b"]\n}\n")
+    return _joined(start, b",", items(), b"\n  ]\n}" if entries else b"]\n}")
 
 
 def rows(entries: Sequence[Entry], row: Callable[[Entry], bytes], head: Obj) -> Iterator[bytes]:

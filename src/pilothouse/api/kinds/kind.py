@@ -32,7 +32,7 @@ def no_fields(_: Obj) -> dict[str, str]:
     return {}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Kind:
     default: Callable[[Obj], None] = _nothing
     """(obj): changes obj: fills in what was left out."""

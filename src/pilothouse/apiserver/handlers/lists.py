@@ -25,7 +25,7 @@ from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.handlers.selection import Selection
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.storage import store_failure
-from pilothouse.apiserver.registry.watchcache import Predicate
+from pilothouse.apiserver.registry.watching import Predicate
 from pilothouse.store.interface import Compacted, FutureRevision, Range, StoreError, prefix_end
 
 WAIT_S: Final = 3.0  # for a revision that the store has not reached

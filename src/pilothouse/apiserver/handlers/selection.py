@@ -13,7 +13,7 @@ from pilothouse.api.selectors import FieldSelector, FieldTerm, Selector, Selecto
 from pilothouse.apiserver.handlers.options import ListOptions
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.registry.entries import Entry
-from pilothouse.apiserver.registry.watchcache import Predicate
+from pilothouse.apiserver.registry.watching import Predicate, Trigger
 
 _OF_ALL: Final = frozenset({"metadata.name", "metadata.namespace"})
 _OWN_FIELDS: Final = frozenset({"PodCertificateRequest", "ResourceSlice"})
@@ -24,6 +24,7 @@ class Selection:
     namespace: str = ""
     key: str = ""  # of the one object that can match
     predicate: Predicate | None = None
+    trigger: Trigger | None = None  # one value of a field that the predicate asks for
 
     def matches(self, entry: Entry) -> bool:
         return self.predicate is None or self.predicate(entry)
@@ -53,7 +54,21 @@ def select(scope: Scope, options: ListOptions) -> Selection:
     name = scope.info.name if scope.info.path_name else ""
     wanted = name or (fields.exact("metadata.name") if fields else None) or ""
     key = stored.key(namespace, wanted) if wanted and (namespace or not stored.namespaced) else ""
-    return Selection(namespace, key, _predicate(scope, labels, fields))
+    predicate, trigger = _predicate(scope, labels, fields), None
+    if fields is not None and not key:
+        trigger = _trigger(scope.served.rules, fields)
+        if trigger is not None and namespace and predicate is not None:
+            predicate = _within(namespace, predicate)
+    return Selection(namespace, key, predicate, trigger)
+
+
+def _trigger(kind: Kind, fields: FieldSelector) -> Trigger | None:
+    exact = next((t for t in fields.terms if t.equal and t.name not in _OF_ALL), None)
+    return None if exact is None else Trigger(kind, sorted(kind.field_names).index(exact.name), exact.value)
+
+
+def _within(namespace: str, predicate: Predicate) -> Predicate:
+    return lambda entry: entry.namespace == namespace and predicate(entry)
 
 
 def _selectable(scope: Scope, name: str) -> bool:

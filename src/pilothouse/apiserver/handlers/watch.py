@@ -5,6 +5,7 @@ Source: upstream's endpoints/handlers/watch and storage/cacher; KEP-956 (bookmar
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeVar
 
@@ -22,7 +23,7 @@ from pilothouse.apiserver.handlers.selection import Selection
 from pilothouse.apiserver.negotiation import JSON, PROTOBUF
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.storage import store_failure
-from pilothouse.apiserver.registry.watchcache import Delivery
+from pilothouse.apiserver.registry.watching import Delivery, Watcher
 from pilothouse.store.interface import StoreError
 
 T = TypeVar("T")
@@ -128,11 +129,13 @@ class _Stream:
         limit = core.config.watcher_queue_events
         try:
             watcher = cache.watch(
-                namespace=chosen.namespace, key=chosen.key, predicate=chosen.predicate, after=after, limit=limit
-            )
+                namespace=chosen.namespace, key=chosen.key, predicate=chosen.predicate, trigger=chosen.trigger,
+                after=after, limit=limit,
+            )  # fmt: skip
         except StatusError as error:
             yield encode([WatchEvent("ERROR", error.status())])
             return
+        alarm: asyncio.TimerHandle | None = None
         try:
             revision = cache.revision
             batch: list[Delivery | WatchEvent] = []
@@ -146,30 +149,36 @@ class _Stream:
                 batch.append(self._bookmark(revision, initial_end=True))
             if batch:
                 yield encode(batch)
+            alarm = self._alarm(watcher, bookmarks)
             while True:
-                now_s = clock.monotonic()
-                due_s = min(self._ends_s, self._bookmark_s) if bookmarks else self._ends_s
-                deliveries = None
-                try:
-                    async with clock.timeout(max(0.0, due_s - now_s)):
-                        deliveries = await watcher.take()
-                except TimeoutError:
-                    now_s = clock.monotonic()
-                    if bookmarks and now_s >= self._bookmark_s:
-                        self._bookmark_s = self._next_bookmark(now_s)
-                        if watcher.idle:
-                            revision = max(revision, cache.revision)
-                            yield encode([self._bookmark(revision)])
-                    if now_s >= self._ends_s:
-                        return
-                    continue
+                deliveries = await watcher.take()
                 if deliveries is None:
                     return
-                revision = deliveries[-1].revision
-                yield encode(list(deliveries))
+                if deliveries:
+                    revision = deliveries[-1].revision
+                    yield encode(deliveries)  # type: ignore[arg-type]
+                now_s = clock.monotonic()
+                if now_s < alarm.when():
+                    continue
+                if bookmarks and now_s >= self._bookmark_s:
+                    self._bookmark_s = self._next_bookmark(now_s)
+                    if watcher.idle:
+                        revision = max(revision, cache.revision)
+                        yield encode([self._bookmark(revision)])
+                if now_s >= self._ends_s:
+                    return
+                alarm = self._alarm(watcher, bookmarks)
         finally:
-            cache.unwatch(watcher, chosen.namespace)
+            if alarm is not None:
+                alarm.cancel()
+            cache.watchers.discard(watcher)
             watcher.close()
+
+    def _alarm(self, watcher: Watcher, bookmarks: bool) -> asyncio.TimerHandle:
+        """Wakes the watcher when a bookmark is due or the watch ends."""
+        clock = self._scope.core.clock
+        due_s = min(self._ends_s, self._bookmark_s) if bookmarks else self._ends_s
+        return clock.call_later(max(0.0, due_s - clock.monotonic()), watcher.nudge)
 
     def _bookmark(self, revision: int, *, initial_end: bool = False) -> WatchEvent:
         served = self._scope.served
@@ -186,27 +195,24 @@ class _Stream:
         return [WatchEvent(d.type, d.entry.of(served)) if isinstance(d, Delivery) else d for d in batch]
 
     def _as_bytes(self, batch: list[Delivery | WatchEvent]) -> bytes:
-        """The common case: each object's JSON was made once, and is spliced in."""
-        served = self._scope.served
-        parts: list[bytes] = []
-        for one in batch:
-            if isinstance(one, Delivery):
-                parts += (_HEADS[one.type], one.entry.json(served), b"}\n")
-            else:
-                parts.append(self._frame(one))
-        return b"".join(parts)
+        """The common case: an event's bytes are made once for all who watch."""
+        form, make = self._scope.served, self._json
+        parts = [one.frame(form, make) if isinstance(one, Delivery) else self._frame(one) for one in batch]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _json(self, one: Delivery) -> bytes:
+        return b"%b%b}\n" % (_HEADS[one.type], one.entry.json(self._scope.served))
 
     def _encoded(self, batch: list[Delivery | WatchEvent]) -> bytes:
         scope = self._scope
         if scope.output.media_type != PROTOBUF or scope.output.transform:
             return b"".join(self._frame(self._event(one)) for one in batch)
-        served = scope.served
-        return b"".join(
-            protowrite.watch_frame(one.type, protowrite.envelope(served.gvk, one.entry.message(served)))
-            if isinstance(one, Delivery)
-            else self._frame(one)
-            for one in batch
-        )
+        form, make = (scope.served, PROTOBUF), self._protobuf
+        return b"".join([one.frame(form, make) if isinstance(one, Delivery) else self._frame(one) for one in batch])
+
+    def _protobuf(self, one: Delivery) -> bytes:
+        served = self._scope.served
+        return protowrite.watch_frame(one.type, protowrite.envelope(served.gvk, one.entry.message(served)))
 
     def _event(self, one: Delivery | WatchEvent) -> WatchEvent:
         scope = self._scope

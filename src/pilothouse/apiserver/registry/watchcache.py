@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, NamedTuple, cast
+from collections.abc import Iterable, Iterator
+from typing import cast
 
 from sortedcontainers import SortedDict
 
@@ -19,6 +19,7 @@ from pilothouse.api.objects import Obj
 from pilothouse.apiserver.registry.entries import Entry, with_revision
 from pilothouse.apiserver.registry.feed import Feed
 from pilothouse.apiserver.registry.resources import Stored
+from pilothouse.apiserver.registry.watching import CacheEvent, Predicate, Trigger, Watcher, Watchers
 from pilothouse.clock import Clock
 from pilothouse.store.interface import Event, KeyValue, Range, Store, prefix_end
 
@@ -29,94 +30,6 @@ _EXPECTED_MOST = 1000  # writes under way
 _HISTORY_LEAST = 1000  # events kept whatever their age
 _HISTORY_MOST = 100_000
 _HISTORY_S = 75.0  # younger ones are kept past _HISTORY_LEAST (upstream's eventFreshDuration)
-
-Change = Literal["ADDED", "MODIFIED", "DELETED"]
-Predicate = Callable[[Entry], bool]
-
-
-class CacheEvent(NamedTuple):
-    """`entry` is the object after the event; of a deletion, the last one with the deletion's revision."""
-
-    type: Change
-    entry: Entry
-    previous: Entry | None
-    revision: int
-    at_s: float  # monotonic
-
-
-class Delivery(NamedTuple):
-    """What one watcher is to see of an event."""
-
-    type: Change
-    entry: Entry
-    revision: int
-
-
-class Watcher:
-    """One watch: `take()` waits for the next deliveries. Too many waiting, and it is cut off: `take()` then gives None."""
-
-    __slots__ = ("_after", "_limit", "_predicate", "_queue", "_wake", "closed", "initial", "key")
-
-    def __init__(self, predicate: Predicate | None, limit: int, after: int = 0) -> None:
-        self._predicate, self._limit, self._after = predicate, limit, after
-        self._queue: list[Delivery] = []
-        self._wake: asyncio.Future[None] | None = None
-        self.initial: Iterable[Entry] = ()
-        self.closed = False
-        self.key = ""
-
-    def offer(self, event: CacheEvent) -> None:
-        if self.closed or event.revision <= self._after:
-            return
-        delivery = self._seen(event)
-        if delivery is None:
-            return
-        if len(self._queue) >= self._limit:
-            self.close()
-            return
-        self._queue.append(delivery)
-        self._rouse()
-
-    def _seen(self, event: CacheEvent) -> Delivery | None:
-        """An object that comes to match is added for this watcher, one that ceases to is deleted."""
-        predicate = self._predicate
-        if predicate is None:
-            return Delivery(event.type, event.entry, event.revision)
-        now = event.type != "DELETED" and predicate(event.entry)
-        before = event.previous is not None and predicate(event.previous)
-        if now:
-            return Delivery("MODIFIED" if before else "ADDED", event.entry, event.revision)
-        if before:
-            assert event.previous is not None
-            last = event.entry if event.type == "DELETED" else event.previous.at(event.revision)
-            return Delivery("DELETED", last, event.revision)
-        return None
-
-    def _rouse(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    def close(self) -> None:
-        self.closed = True
-        self._queue.clear()
-        self._rouse()
-
-    async def take(self) -> list[Delivery] | None:
-        """The deliveries since the last call, at least one; None at the end."""
-        while not self._queue:
-            if self.closed:
-                return None
-            self._wake = asyncio.get_running_loop().create_future()
-            try:
-                await self._wake
-            finally:
-                self._wake = None
-        out, self._queue = self._queue, []
-        return out
-
-    @property
-    def idle(self) -> bool:
-        return not self._queue and not self.closed
 
 
 class _Expected:
@@ -140,15 +53,14 @@ class WatchCache:
         self._filled = False
         self._filling: asyncio.Task[None] | None = None
         self._pending: list[Event] = []
-        self._watchers: dict[str, set[Watcher]] = {}  # by namespace; "" for all
-        self._single: dict[str, set[Watcher]] = {}  # of one object, by key
+        self.watchers = Watchers(stored.prefix, stored.namespaced)
         self._expected: dict[tuple[str, bytes], _Expected] = {}
         feed.attach(stored.prefix, self)
 
     def detach(self) -> None:
         """The resource is served no more: its watches end."""
         self._feed.detach(self.stored.prefix)
-        self._close_watchers()
+        self.watchers.close()
         if self._filling is not None:
             self._filling.cancel()
 
@@ -202,14 +114,7 @@ class WatchCache:
         """Events were lost: the watches end, and the next use fills the cache again."""
         self._filled = False
         self._expected.clear()
-        self._close_watchers()
-
-    def _close_watchers(self) -> None:
-        for group in (self._watchers, self._single):
-            for watchers in group.values():
-                for watcher in watchers:
-                    watcher.close()
-            group.clear()
+        self.watchers.close()
 
     # Events
 
@@ -268,21 +173,8 @@ class WatchCache:
                 event = CacheEvent("MODIFIED" if previous else "ADDED", entry, previous, revision, now_s)
             self._history.append(event)
             self._changed_at = revision
-            self._hand_out(key, event)
+            self.watchers.hand_out(event)
         self._trim(now_s)
-
-    def _hand_out(self, key: str, event: CacheEvent) -> None:
-        if self._single:
-            for watcher in self._single.get(key, ()):
-                watcher.offer(event)
-        if not self._watchers:
-            return
-        for watcher in self._watchers.get("", ()):
-            watcher.offer(event)
-        if self.stored.namespaced:
-            start = len(self.stored.prefix)
-            for watcher in self._watchers.get(key[start : key.find("/", start)], ()):
-                watcher.offer(event)
 
     def _trim(self, now_s: float) -> None:
         history = self._history
@@ -325,11 +217,13 @@ class WatchCache:
     # Watching
 
     def watch(
-        self, *, namespace: str = "", key: str = "", predicate: Predicate | None = None, after: int | None, limit: int
-    ) -> Watcher:
+        self, *, namespace: str = "", key: str = "", predicate: Predicate | None = None, trigger: Trigger | None = None,
+        after: int | None, limit: int,
+    ) -> Watcher:  # fmt: skip
         """A watcher of the whole resource, of one namespace or of one key. `after`: of events after that revision; None:
-        of the present objects (`initial`) and the events after them. Raises 410 where the history does not reach back."""
-        watcher = Watcher(predicate, limit, after or 0)
+        of the present objects (`initial`) and the events after them. `trigger`: what the predicate asks for among other
+        things; the namespace is the predicate's affair then. Raises 410 where the history does not reach back."""
+        watcher = Watcher(Watchers.address(namespace, key, trigger), predicate, limit, after or 0)
         if after is None:
             if key:
                 one = self._entries.get(key)
@@ -338,15 +232,11 @@ class WatchCache:
                 entries = self.entries(namespace)
             watcher.initial = [e for e in entries if predicate is None or predicate(e)]
         else:
-            self._replay(watcher, namespace, key, after)
-        watcher.key = key
-        if key:
-            self._single.setdefault(key, set()).add(watcher)
-        else:
-            self._watchers.setdefault(namespace, set()).add(watcher)
+            watcher.replay(self._missed(namespace, key, after))
+        self.watchers.add(watcher)
         return watcher
 
-    def _replay(self, watcher: Watcher, namespace: str, key: str, after: int) -> None:
+    def _missed(self, namespace: str, key: str, after: int) -> list[CacheEvent]:
         if after < self._oldest:
             raise errors.gone(f"too old resource version: {after} ({self._oldest})")
         prefix = f"{self.stored.prefix}{namespace}/" if namespace else ""
@@ -356,22 +246,8 @@ class WatchCache:
                 break
             if (not key or event.entry.key == key) and event.entry.key.startswith(prefix):
                 missed.append(event)
-        limit, watcher._limit = watcher._limit, len(missed) + 1
-        for event in reversed(missed):
-            watcher.offer(event)
-        watcher._limit = limit + len(missed)
-
-    def unwatch(self, watcher: Watcher, namespace: str) -> None:
-        group, name = (self._single, watcher.key) if watcher.key else (self._watchers, namespace)
-        watchers = group.get(name)
-        if watchers is not None:
-            watchers.discard(watcher)
-            if not watchers:
-                del group[name]
-
-    @property
-    def watchers(self) -> int:
-        return sum(map(len, self._watchers.values())) + sum(map(len, self._single.values()))
+        missed.reverse()
+        return missed
 
 
 async def read_live(stored: Stored, store: Store, key: str) -> Entry | None:
