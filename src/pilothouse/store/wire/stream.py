@@ -1,0 +1,142 @@
+"""`Stream`: one request and its answer. Its receiving half is its subclasses'; the sending half obeys flow control."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from pilothouse.store.wire import frames
+from pilothouse.store.wire.frames import Code
+
+if TYPE_CHECKING:
+    from pilothouse.store.wire.connection import Connection
+
+BACKLOG_BYTES_MAX: Final = 1 << 20  # what may wait for the peer's window before `drained` makes the sender wait
+
+
+class Stream:
+    __slots__ = (
+        "_backlog", "_consumed", "_drained", "_ending", "_waiting", "connection", "done", "id", "received_end", "window",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, stream_id: int) -> None:
+        self.connection, self.id = connection, stream_id
+        self.window = connection.peer_window
+        self.received_end = False
+        self.done = False  # the answer is complete, or the stream was reset
+        self._waiting: deque[bytes] | None = None
+        self._backlog = 0
+        self._ending: bytes | None = None  # the header block that ends the stream once all is sent
+        self._drained: asyncio.Future[None] | None = None
+        self._consumed = 0
+
+    # What a subclass does with what comes.
+
+    def received(self, data: bytes, end: bool) -> None:
+        raise NotImplementedError
+
+    def closed(self) -> None:
+        """The peer reset the stream, or the connection is gone. Nothing can be sent any more."""
+        raise NotImplementedError
+
+    # What it sends.
+
+    def consumed(self, size: int) -> None:
+        """`size` bytes received were taken: the peer may send as many more."""
+        self._consumed += size
+        if self._consumed >= self.connection.limits.stream_window >> 1 and not self.received_end and not self.done:
+            self.connection.write(frames.window_update(self.id, self._consumed))
+            self._consumed = 0
+
+    def send_headers(self, block: bytes, *, end: bool = False) -> None:
+        if self.done:
+            return
+        self.connection.send_block(self.id, block, end=end)
+        if end:
+            self._finish()
+
+    def send(self, data: bytes) -> None:
+        """Sends or queues `data`."""
+        if self.done:
+            return
+        if self._waiting is None and self.connection.send_now(self, data):
+            return
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(data)
+        self._backlog += len(data)
+        self.pump()
+
+    def end(self, block: bytes) -> None:
+        """Ends the answer with these trailers, after all that was sent."""
+        if self.done:
+            return
+        if self._waiting is not None:
+            self._ending = block
+            return
+        self.connection.send_block(self.id, block, end=True)
+        self._finish()
+
+    def answer(self, frames_before: bytes, data: bytes, block: bytes) -> bool:
+        """A whole answer at once, where the windows allow it: a frame of headers, one of data, and trailers."""
+        if self.done or self._waiting is not None or not self.connection.send_whole(self, frames_before, data, block):
+            return False
+        self._finish()
+        return True
+
+    def pump(self) -> None:
+        """Sends what the windows allow."""
+        waiting = self._waiting
+        if waiting is None or self.done:
+            return
+        connection = self.connection
+        while waiting:
+            data = waiting[0]
+            room = min(self.window, connection.window, connection.peer_frame_bytes)
+            if room <= 0 or connection.paused:
+                if connection.window <= 0 or connection.paused:
+                    connection.blocked[self] = None
+                break
+            if len(data) <= room:
+                waiting.popleft()
+            else:
+                waiting[0] = data[room:] if len(data) <= 4 * room else memoryview(data)[room:]  # type: ignore[assignment]
+                data = data[:room]
+            self._backlog -= len(data)
+            connection.send_data(self, data)
+        if self._drained is not None and self._backlog <= BACKLOG_BYTES_MAX and not self._drained.done():
+            self._drained.set_result(None)
+        if not waiting:
+            self._waiting = None
+            if self._ending is not None:
+                connection.send_block(self.id, self._ending, end=True)
+                self._finish()
+
+    async def drained(self) -> None:
+        """Returns once the peer has taken most of what was sent, or will never."""
+        while self._backlog > BACKLOG_BYTES_MAX and not self.done:
+            self._drained = self.connection.loop.create_future()
+            await self._drained
+
+    def reset(self, code: Code) -> None:
+        """Ends the stream at once."""
+        if not self.done:
+            self.connection.write(frames.reset(self.id, code))
+            self._finish(complete=False)
+
+    def lost(self) -> None:
+        """For the connection: the peer is not interested any more."""
+        if not self.done:
+            self._finish(complete=False)
+            self.closed()
+
+    def _finish(self, *, complete: bool = True) -> None:
+        self.done = True
+        self._waiting = None
+        self._backlog = 0
+        if not self.received_end and complete:
+            self.connection.write(frames.reset(self.id, Code.NO_ERROR))  # the rest of the request is not wanted
+        self.connection.finished(self)
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)

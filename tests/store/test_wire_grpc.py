@@ -1,0 +1,132 @@
+"""The gRPC server, asked by grpcio's client."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from wire_tools import serving
+
+
+def _unary(channel: Any, name: str) -> Any:
+    return channel.unary_unary(f"/test.Service/{name}")
+
+
+@pytest.mark.parametrize("method", ["Echo", "EchoTask"])
+async def test_unary_calls_of_all_sizes(method: str) -> None:
+    async with serving() as (_, port, _s), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = _unary(channel, method)
+        bodies = [b"", b"x", b"y" * 16_379, b"z" * 16_380, b"a" * 70_000, b"b" * 1_000_000]
+        assert await asyncio.gather(*(call(body) for body in bodies)) == bodies
+
+
+async def test_many_calls_at_once_on_one_connection() -> None:
+    async with serving() as (server, port, _), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = _unary(channel, "Echo")
+        bodies = [b"%d" % number for number in range(300)]
+        assert await asyncio.gather(*(call(body) for body in bodies)) == bodies
+        assert server.counts == {("/test.Service/Echo", "OK"): 300}
+
+
+async def test_a_stream_larger_than_all_windows() -> None:
+    async with serving() as (_, port, _s), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_stream("/test.Service/Count")
+        numbers = [int(message[:9]) async for message in call(b"600")]
+        assert numbers == list(range(600))
+
+
+async def test_both_directions() -> None:
+    async with serving() as (_, port, _s), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.stream_stream("/test.Service/Chat")()
+        for body in (b"one", b"", b"three" * 200_000):
+            await call.write(body)
+            assert await call.read() == body
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF
+        assert await call.code() == grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "code", "message"),
+    [
+        ("Fail", "nicht da: ä %".encode(), grpc.StatusCode.NOT_FOUND, "nicht da: ä %"),
+        ("Fail", b"unexpected", grpc.StatusCode.INTERNAL, "ZeroDivisionError"),
+        ("Missing", b"", grpc.StatusCode.UNIMPLEMENTED, "unknown method Missing for service test.Service"),
+        ("Echo", b"x" * (1 << 20) + b"y", grpc.StatusCode.RESOURCE_EXHAUSTED,
+         "grpc: received message larger than max (1048577 vs. 1048576)"),
+        ("Echo", b"not a message", grpc.StatusCode.INTERNAL,
+         "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data"),
+    ],
+)  # fmt: skip
+async def test_failures(method: str, body: bytes, code: grpc.StatusCode, message: str) -> None:
+    async with serving() as (_, port, _s), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await _unary(channel, method)(body)
+        assert (caught.value.code(), caught.value.details()) == (code, message)
+        assert await _unary(channel, "Echo")(b"still there") == b"still there"
+
+
+async def test_an_unknown_service() -> None:
+    async with serving() as (_, port, _s), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary("/other.Service/Echo")(b"")
+        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert caught.value.details() == "unknown service other.Service"
+
+
+@pytest.mark.parametrize("method", ["Later", "LaterInline"])
+async def test_a_deadline_ends_the_handler(method: str) -> None:
+    async with serving() as (server, port, services), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await _unary(channel, method)(b"5", timeout=0.05)
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        async with asyncio.timeout(2):
+            while not services.cancelled:
+                await asyncio.sleep(0.01)
+        assert all(connection.running == 0 for connection in server.connections)
+
+
+@pytest.mark.parametrize("method", ["Later", "LaterInline"])
+async def test_a_client_that_leaves_ends_the_handler(method: str) -> None:
+    async with serving() as (server, port, services), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = _unary(channel, method)(b"5")
+        await asyncio.sleep(0.1)
+        call.cancel()
+        async with asyncio.timeout(2):
+            while not services.cancelled:
+                await asyncio.sleep(0.01)
+        assert all(connection.running == 0 for connection in server.connections)
+
+
+async def test_compression() -> None:
+    async with (
+        serving() as (_, port, _s),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}", compression=grpc.Compression.Gzip) as channel,
+    ):
+        body = b"abc" * 100_000
+        assert await _unary(channel, "Echo")(body) == body
+        with pytest.raises(grpc.aio.AioRpcError) as caught:  # a message that grows beyond the limit
+            await _unary(channel, "Echo")(b"0" * (2 << 20))
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_an_unknown_compression_is_refused() -> None:
+    async with (
+        serving() as (_, port, _s),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}", compression=grpc.Compression.Deflate) as channel,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await _unary(channel, "Echo")(b"abc" * 1000)
+        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert caught.value.details() == 'grpc: Decompressor is not installed for grpc-encoding "deflate"'
+
+
+async def test_closing_lets_running_calls_end() -> None:
+    async with serving() as (server, port, _), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = _unary(channel, "Later")(b"0.2")
+        await asyncio.sleep(0.1)
+        await server.close(grace_s=2)
+        assert await call == b"0.2"
