@@ -159,3 +159,41 @@ def node_start(node_name: str, name: str, data_dir: str | None) -> None:
     from pilothouse.cli import nodes
 
     nodes.switch(ClusterDirectory.of(name, data_dir), node_name, on=True)
+
+
+@root.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[FLAG ...]")
+def etcd(arguments: tuple[str, ...]) -> None:
+    """Serve the embedded store as etcd (v3), for etcdctl, etcd's client libraries and upstream's kube-apiserver.
+
+    The flags are etcd's, as are the environment variables (ETCD_DATA_DIR for --data-dir) and the configuration file:
+
+    \b
+      --name NAME                        the member's name (default: default)
+      --data-dir DIR                     where the data is (default: NAME.etcd)
+      --listen-client-urls URLS          where to serve (default: http://localhost:2379)
+      --advertise-client-urls URLS       what clients are told
+      --listen-metrics-urls URLS         serve /metrics, /health, /livez and /readyz there, too
+      --cert-file, --key-file FILE       the server's certificate and key, for https URLs
+      --trusted-ca-file FILE             who signs clients' certificates
+      --client-cert-auth                 clients need a certificate; its common name is the user
+      --quota-backend-bytes N            raise the NOSPACE alarm there (default: 2 GiB; less than 0: never)
+      --auto-compaction-mode MODE        periodic or revision
+      --auto-compaction-retention X      for example 10m, 5 (hours), or a number of revisions (default: 0, off)
+      --max-request-bytes N              default: 1572864
+      --max-txn-ops N                    default: 128
+      --snapshot-count N                 accepted; this store has no raft log to cut
+      --auth-token KIND                  simple, or jwt,sign-method=RS256,priv-key=FILE,pub-key=FILE,ttl=5m
+      --log-level LEVEL                  debug, info, warn or error
+      --config-file FILE                 all of this as YAML; other flags and variables are ignored then
+
+    \b
+    Examples:
+      pilothouse etcd --data-dir /var/lib/pilothouse-etcd
+      pilothouse etcd --listen-client-urls https://0.0.0.0:2379 --advertise-client-urls https://10.0.0.1:2379 \\
+          --cert-file server.crt --key-file server.key --trusted-ca-file ca.crt --client-cert-auth
+      etcdctl --endpoints 127.0.0.1:2379 put greeting hello
+    """
+    from pilothouse.cli import etcd as command
+
+    command.run(list(arguments))

@@ -1,0 +1,139 @@
+"""The answers of hot calls as protobuf bytes, without message objects in between (field numbers: `store.rpc.table`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pilothouse.store.interface import (
+    DeleteResult,
+    Event,
+    KeyValue,
+    OpResult,
+    PutResult,
+    RangeResult,
+    TxnResult,
+)
+
+
+def varint(value: int) -> bytes:
+    """Of an int64 or uint64."""
+    if 0 <= value < 0x80:
+        return _SMALL[value]
+    if value < 0:
+        value += 1 << 64
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+_SMALL = [bytes([value]) for value in range(0x80)]
+
+
+def field(tag: bytes, data: bytes) -> bytes:
+    """A field of bytes or a message."""
+    return tag + varint(len(data)) + data
+
+
+class Header:
+    """etcdserverpb.ResponseHeader. `field(revision)` is it as field 1 of a response."""
+
+    def __init__(self, cluster_id: int, member_id: int, term: int) -> None:
+        self.cluster_id, self.member_id, self.term = cluster_id, member_id, term
+        self._before = b"\x08" + varint(cluster_id) + b"\x10" + varint(member_id) + b"\x18"
+        self._after = b"\x20" + varint(term)
+        self._last: tuple[int, bytes] = (-1, b"")
+
+    def field(self, revision: int) -> bytes:
+        known, found = self._last
+        if known != revision:
+            found = field(b"\x0a", self._before + varint(revision) + self._after)
+            self._last = (revision, found)
+        return found
+
+    def message(self, revision: int) -> dict[str, int]:
+        """The arguments of a ResponseHeader message."""
+        return {
+            "cluster_id": self.cluster_id, "member_id": self.member_id, "revision": revision, "raft_term": self.term,
+        }  # fmt: skip
+
+
+def key_value(kv: KeyValue) -> bytes:
+    """mvccpb.KeyValue; fields that are zero are left out."""
+    key, value, create, mod, version, lease = kv
+    parts = [b"\x0a", varint(len(key)), key]
+    if create:
+        parts += (b"\x10", varint(create))
+    if mod:
+        parts += (b"\x18", varint(mod))
+    if version:
+        parts += (b"\x20", varint(version))
+    if value:
+        parts += (b"\x2a", varint(len(value)), value)
+    if lease:
+        parts += (b"\x30", varint(lease))
+    return b"".join(parts)
+
+
+def _key_values(tag: bytes, kvs: Iterable[KeyValue]) -> list[bytes]:
+    parts: list[bytes] = []
+    for kv in kvs:
+        data = key_value(kv)
+        parts += (tag, varint(len(data)), data)
+    return parts
+
+
+def range_fields(result: RangeResult) -> bytes:
+    """A RangeResponse but for its header."""
+    parts = _key_values(b"\x12", result.kvs)
+    if result.more:
+        parts.append(b"\x18\x01")
+    if result.count:
+        parts += (b"\x20", varint(result.count))
+    return b"".join(parts)
+
+
+def put_fields(result: PutResult) -> bytes:
+    return b"" if result.prev_kv is None else field(b"\x12", key_value(result.prev_kv))
+
+
+def delete_fields(result: DeleteResult) -> bytes:
+    deleted = b"\x10" + varint(result.deleted) if result.deleted else b""
+    return deleted + b"".join(_key_values(b"\x1a", result.prev_kvs))
+
+
+def txn_fields(result: TxnResult) -> bytes:
+    parts = [b"\x10\x01"] if result.succeeded else []
+    parts += [field(b"\x1a", _response_op(response)) for response in result.responses]
+    return b"".join(parts)
+
+
+def _response_op(result: OpResult) -> bytes:
+    """A ResponseOp. The header of what is inside a transaction holds the revision alone."""
+    header = field(b"\x0a", b"\x18" + varint(result.revision))
+    if isinstance(result, RangeResult):
+        return field(b"\x0a", header + range_fields(result))
+    if isinstance(result, PutResult):
+        return field(b"\x12", header + put_fields(result))
+    if isinstance(result, DeleteResult):
+        return field(b"\x1a", header + delete_fields(result))
+    return field(b"\x22", field(b"\x0a", b"") + txn_fields(result))
+
+
+def event(found: Event) -> bytes:
+    """mvccpb.Event."""
+    kind, kv, prev = found
+    parts: list[bytes] = [] if kind == "PUT" else [b"\x08\x01"]
+    data = key_value(kv)
+    parts += (b"\x12", varint(len(data)), data)
+    if prev is not None:
+        data = key_value(prev)
+        parts += (b"\x1a", varint(len(data)), data)
+    return b"".join(parts)
+
+
+def events_field(events: Sequence[Event]) -> list[bytes]:
+    """Each as field 11 of a WatchResponse."""
+    return [field(b"\x5a", event(found)) for found in events]

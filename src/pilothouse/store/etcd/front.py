@@ -1,0 +1,188 @@
+"""`Front`: a store served as etcd, on the addresses of a `Config`.
+
+front = Front(store, config, clock)
+await front.start()        # raises BadConfig, BadTokenOptions
+await front.close()        # the store stays open
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from hashlib import sha1
+from typing import Any, Final
+
+from pilothouse.clock import Clock
+from pilothouse.store.etcd.auth.book import META, Book
+from pilothouse.store.etcd.auth.guard import Guard
+from pilothouse.store.etcd.auth.service import Auth
+from pilothouse.store.etcd.auth.tokens import tokens_of
+from pilothouse.store.etcd.cluster import Cluster
+from pilothouse.store.etcd.compaction import compact_by_age, compact_by_revision
+from pilothouse.store.etcd.concurrency import Election, Lock
+from pilothouse.store.etcd.config import BadConfig, Config, address, seconds
+from pilothouse.store.etcd.context import Context
+from pilothouse.store.etcd.encoding import Header
+from pilothouse.store.etcd.errors import failure
+from pilothouse.store.etcd.gateway import Gateway
+from pilothouse.store.etcd.health import Health
+from pilothouse.store.etcd.http import Http
+from pilothouse.store.etcd.kv import KV
+from pilothouse.store.etcd.lease import Lease
+from pilothouse.store.etcd.maintenance import Maintenance
+from pilothouse.store.etcd.watch import Watch
+from pilothouse.store.interface import Maintained
+from pilothouse.store.rpc import messages, services
+from pilothouse.store.wire.connection import Limits
+from pilothouse.store.wire.rpc import Method
+from pilothouse.store.wire.server import Server
+
+_MESSAGE_OVERHEAD_BYTES: Final = 512 << 10  # what a message may have beyond --max-request-bytes, as etcd has it
+_INLINE: Final = {
+    "/etcdserverpb.KV/Range", "/etcdserverpb.KV/Put", "/etcdserverpb.KV/DeleteRange", "/etcdserverpb.KV/Txn",
+    "/etcdserverpb.Lease/LeaseGrant",
+}  # fmt: skip
+_CAPITAL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_TLS_VERSIONS: Final = {"TLS1.2": ssl.TLSVersion.TLSv1_2, "TLS1.3": ssl.TLSVersion.TLSv1_3}
+
+
+class Front:
+    def __init__(self, store: Maintained, config: Config, clock: Clock) -> None:
+        member, cluster = identity(config)
+        header = Header(cluster, member, store.term)
+        tokens = tokens_of(config.auth_token, clock, config.auth_token_ttl)
+        guard = Guard(store, Book.load(store.meta.get(META)), tokens, certificate_names=config.client_cert_auth)
+        self._context = Context(store, clock, config, header, guard)
+        self._config = config
+        methods = list(self._methods(Auth(store, header, guard, config.bcrypt_cost)))
+        gateway = Gateway(_by_gateway_path(methods), failure) if config.enable_grpc_gateway else None
+        self._http = Http(self._context, gateway)
+        limits = Limits(
+            streams=config.max_concurrent_streams,
+            ping_interval_s=seconds(config.grpc_keepalive_min_time, "grpc-keepalive-min-time"),
+            keepalive_s=seconds(config.grpc_keepalive_interval, "grpc-keepalive-interval"),
+            keepalive_timeout_s=seconds(config.grpc_keepalive_timeout, "grpc-keepalive-timeout"),
+        )
+        self.server = self._http.server = Server(
+            methods,
+            self._http.serve,
+            clock,
+            failure=failure,
+            message_bytes_max=config.max_request_bytes + _MESSAGE_OVERHEAD_BYTES,
+            limits=limits,
+        )
+        self._compaction: asyncio.Task[None] | None = None
+
+    def _methods(self, auth: Auth) -> Any:
+        """The methods of all services; the handler of SomeMethod is `some_method`."""
+        context = self._context
+        rooms: dict[str, object] = {
+            "etcdserverpb.KV": KV(context),
+            "etcdserverpb.Watch": Watch(context),
+            "etcdserverpb.Lease": Lease(context),
+            "etcdserverpb.Cluster": Cluster(context),
+            "etcdserverpb.Maintenance": Maintenance(context),
+            "etcdserverpb.Auth": auth,
+            "v3lockpb.Lock": Lock(context),
+            "v3electionpb.Election": Election(context),
+            "grpc.health.v1.Health": Health(context),
+        }
+        for name, room in rooms.items():
+            for found in services.services()[name].values():
+                yield Method(
+                    found.path,
+                    getattr(room, _CAPITAL.sub("_", found.name).replace("KV", "_kv").lower().replace("__", "_")),
+                    messages.of(found.request),
+                    messages.of(found.response),
+                    found.client_streams,
+                    found.server_streams,
+                    found.path in _INLINE,
+                )
+
+    async def start(self) -> list[int]:
+        """Serves on all addresses. Returns the clients' ports. Raises BadConfig."""
+        config = self._config
+        tls = _tls(config)
+        ports = [await self._listen(url, "listen-client-urls", tls, grpc=True) for url in config.listen_client_urls]
+        for url in config.listen_client_http_urls:
+            await self._listen(url, "listen-client-http-urls", tls, grpc=False)
+        for url in config.listen_metrics_urls:
+            await self._listen(url, "listen-metrics-urls", tls, grpc=False)
+        retention = config.retention()
+        if retention:
+            store, clock = self._context.store, self._context.clock
+            if config.auto_compaction_mode == "revision":
+                work = compact_by_revision(store, clock, int(retention))
+            else:
+                work = compact_by_age(store, clock, retention)
+            self._compaction = asyncio.create_task(work, name="etcd automatic compaction")
+        return ports
+
+    async def _listen(self, url: str, flag: str, tls: ssl.SSLContext | None, *, grpc: bool) -> int:
+        where = address(url, flag)
+        try:
+            return await self.server.listen(where.host, where.port, tls if where.secure else None, grpc=grpc)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise BadConfig(f"--{flag}: cannot listen on {url}: {reason}") from None
+
+    async def close(self) -> None:
+        if self._compaction is not None:
+            self._compaction.cancel()
+            await asyncio.gather(self._compaction, return_exceptions=True)
+        await self.server.close()
+
+
+def identity(config: Config) -> tuple[int, int]:
+    """The ids of the member and its cluster, computed from the peer URLs and the token as etcd does."""
+    seed = "".join(sorted(config.initial_advertise_peer_urls)) + config.initial_cluster_token
+    member = sha1(seed.encode()).digest()[:8]
+    return int.from_bytes(member, "big"), int.from_bytes(sha1(member).digest()[:8], "big")
+
+
+def _by_gateway_path(methods: list[Method]) -> dict[str, Method]:
+    by_path = {method.path: method for method in methods}
+    return {
+        path: by_path[found.path]
+        for service in services.services().values()
+        for found in service.values()
+        for path in found.gateway
+    }
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    """Raises BadConfig."""
+    if not config.cert_file:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _TLS_VERSIONS.get(config.tls_min_version, ssl.TLSVersion.TLSv1_2)
+    try:
+        context.load_cert_chain(config.cert_file, config.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise BadConfig(f"--cert-file, --key-file: cannot use {config.cert_file}: {_reason(error)}") from None
+    if config.trusted_ca_file:
+        try:
+            context.load_verify_locations(config.trusted_ca_file)
+            if config.client_crl_file:
+                context.load_verify_locations(config.client_crl_file)
+                context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+        except (OSError, ssl.SSLError) as error:
+            raise BadConfig(f"--trusted-ca-file: cannot use {config.trusted_ca_file}: {_reason(error)}") from None
+        context.verify_mode = ssl.CERT_REQUIRED
+    if config.cipher_suites:
+        try:
+            context.set_ciphers(":".join(_openssl_name(suite) for suite in config.cipher_suites))
+        except ssl.SSLError:
+            raise BadConfig(f"--cipher-suites: cannot use {','.join(config.cipher_suites)}") from None
+    return context
+
+
+def _openssl_name(suite: str) -> str:
+    """TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 → ECDHE-RSA-AES128-GCM-SHA256."""
+    name = suite.removeprefix("TLS_").replace("_WITH", "").replace("_AES_", "_AES").replace("_", "-")
+    return name.replace("-SHA256", "") if "CHACHA20" in name else name
+
+
+def _reason(error: OSError) -> str:
+    return getattr(error, "reason", None) or error.strerror or str(error)

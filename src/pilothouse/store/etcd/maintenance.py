@@ -1,0 +1,94 @@
+"""etcdserverpb.Maintenance."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from pilothouse.store.etcd.context import VERSION, Context
+from pilothouse.store.interface import Alarm
+from pilothouse.store.rpc.messages import etcdserverpb as pb
+from pilothouse.store.wire.call import Call
+from pilothouse.store.wire.rpc import RpcError, Status
+
+_STORAGE_VERSION: Final = ".".join(VERSION.split(".")[:2]) + ".0"
+_GET, _ACTIVATE, _DEACTIVATE = range(3)
+_ALARMS: Final[dict[int, Alarm]] = {1: "NOSPACE", 2: "CORRUPT"}
+_NUMBERS: Final = {name: number for number, name in _ALARMS.items()}
+_DOWNGRADE_CANCEL: Final = 2
+
+
+class Maintenance:
+    def __init__(self, context: Context) -> None:
+        self._context, self._store, self._guard = context, context.store, context.guard
+
+    def _alarm(self, alarm: Alarm) -> Any:
+        return pb.AlarmMember(memberID=self._context.header.member_id, alarm=_NUMBERS[alarm])
+
+    async def alarm(self, request: Any, call: Call) -> Any:
+        action, wanted = request.action, _ALARMS.get(request.alarm)
+        if action != _GET:
+            self._guard.check_admin(call)
+        ours = request.memberID in (0, self._context.header.member_id)
+        found: list[Alarm] = []
+        if action == _GET:
+            found = sorted(alarm for alarm in self._store.alarms if wanted in (None, alarm))
+        elif ours and wanted is not None and (action == _ACTIVATE or wanted in self._store.alarms):
+            await self._store.set_alarm(wanted, action == _ACTIVATE)
+            found = [wanted]
+        return await self._context.headed(pb.AlarmResponse, alarms=[self._alarm(alarm) for alarm in found])
+
+    async def status(self, request: Any, call: Call) -> Any:
+        status = await self._store.status()
+        header = self._context.header
+        errors = [f"memberID:{header.member_id} alarm:{alarm} " for alarm in sorted(self._store.alarms)]
+        return pb.StatusResponse(
+            header=header.message(status.revision),
+            version=VERSION,
+            dbSize=status.size_bytes,
+            leader=header.member_id,
+            raftIndex=status.index,
+            raftTerm=status.term,
+            raftAppliedIndex=status.index,
+            errors=errors,
+            dbSizeInUse=status.in_use_bytes,
+            storageVersion=_STORAGE_VERSION,
+            dbSizeQuota=self._context.config.quota_bytes,
+            downgradeInfo=pb.DowngradeInfo(),
+        )
+
+    async def defragment(self, request: Any, call: Call) -> Any:
+        self._guard.check_admin(call)
+        await self._store.defragment()
+        return pb.DefragmentResponse()
+
+    async def hash(self, request: Any, call: Call) -> Any:
+        self._guard.check_admin(call)
+        found = await self._store.hash_kv()
+        return await self._context.headed(pb.HashResponse, hash=found.hash)
+
+    async def hash_kv(self, request: Any, call: Call) -> Any:
+        self._guard.check_admin(call)
+        found = await self._store.hash_kv(request.revision)
+        return await self._context.headed(
+            pb.HashKVResponse, hash=found.hash, compact_revision=found.compacted, hash_revision=found.revision
+        )
+
+    async def snapshot(self, request: Any, call: Call) -> None:
+        self._guard.check_admin(call)
+        raise RpcError(Status.UNIMPLEMENTED, "etcdserver: snapshots are not available")
+
+    async def move_leader(self, request: Any, call: Call) -> Any:
+        self._guard.check_admin(call)
+        if request.targetID != self._context.header.member_id:
+            raise RpcError(Status.FAILED_PRECONDITION, "etcdserver: bad leader transferee")
+        return pb.MoveLeaderResponse()
+
+    async def downgrade(self, request: Any, call: Call) -> Any:
+        """There is no earlier version of this store's format to go back to."""
+        self._guard.check_admin(call)
+        if request.action == _DOWNGRADE_CANCEL:
+            raise RpcError(Status.FAILED_PRECONDITION, "etcdserver: no inflight downgrade job")
+        if not re.fullmatch(r"v?\d+\.\d+(\.\d+)?", request.version):
+            raise RpcError(Status.INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format")
+        raise RpcError(Status.INVALID_ARGUMENT, "etcdserver: invalid downgrade target version")

@@ -1,0 +1,81 @@
+"""etcd's request messages as the store's operations."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pilothouse.store.interface import Compare, Delete, InvalidRequest, Op, Put, Range, Txn
+
+_TARGETS: Final = ("key", "version", "create", "mod", "value")
+_COMPARE_TARGETS: Final = ("version", "create", "mod", "value", "lease")
+_COMPARE_FIELDS: Final = ("version", "create_revision", "mod_revision", "value", "lease")
+_OPERATORS: Final = ("=", ">", "<", "!=")
+_DESCENDING: Final = 2
+_DEFAULTS: Final = {
+    "sort_order", "sort_target", "keys_only", "count_only", "min_mod_revision", "max_mod_revision",
+    "min_create_revision", "max_create_revision",
+}  # fmt: skip
+
+
+def range_of(request: Any) -> Range:
+    """Raises InvalidRequest."""
+    if not request.key:
+        raise InvalidRequest("etcdserver: key is not provided")
+    order, target = request.sort_order, request.sort_target
+    if not 0 <= order <= _DESCENDING or not 0 <= target < len(_TARGETS):
+        raise InvalidRequest("etcdserver: invalid sort option")
+    return Range(
+        request.key,
+        request.range_end,
+        limit=max(0, request.limit),
+        revision=max(0, request.revision),
+        keys_only=request.keys_only,
+        count_only=request.count_only,
+        sort_target=_TARGETS[target],
+        descending=order == _DESCENDING,
+        min_mod_revision=request.min_mod_revision,
+        max_mod_revision=request.max_mod_revision,
+        min_create_revision=request.min_create_revision,
+        max_create_revision=request.max_create_revision,
+    )
+
+
+def put_of(request: Any) -> Put:
+    return Put(request.key, request.value, request.lease, request.prev_kv, request.ignore_value, request.ignore_lease)
+
+
+def delete_of(request: Any) -> Delete:
+    return Delete(request.key, request.range_end, request.prev_kv)
+
+
+def txn_of(request: Any) -> Txn:
+    """Raises InvalidRequest."""
+    return Txn(
+        [_compare_of(compare) for compare in request.compare],
+        [_op_of(op) for op in request.success],
+        [_op_of(op) for op in request.failure],
+    )
+
+
+def _op_of(op: Any) -> Op:
+    kind = op.WhichOneof("request")
+    if kind == "request_put":
+        return put_of(op.request_put)
+    if kind == "request_range":
+        return range_of(op.request_range)
+    if kind == "request_delete_range":
+        return delete_of(op.request_delete_range)
+    if kind == "request_txn":
+        return txn_of(op.request_txn)
+    raise InvalidRequest("etcdserver: key not found")
+
+
+def _compare_of(compare: Any) -> Compare:
+    target, result = compare.target, compare.result
+    if not compare.key:
+        raise InvalidRequest("etcdserver: key is not provided")
+    if not 0 <= target < len(_COMPARE_TARGETS):
+        target = 0
+    value = getattr(compare, _COMPARE_FIELDS[target])
+    operator = _OPERATORS[result] if 0 <= result < len(_OPERATORS) else "="
+    return Compare(compare.key, _COMPARE_TARGETS[target], operator, value, compare.range_end)  # type: ignore[arg-type]

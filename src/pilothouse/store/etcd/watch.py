@@ -1,0 +1,237 @@
+"""etcdserverpb.Watch: any number of watches on one stream.
+
+Source of the behaviour: etcd's v3rpc/watch.go. A batch of events that many watches share is encoded once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pilothouse.store.etcd import encoding
+from pilothouse.store.etcd.context import Context
+from pilothouse.store.interface import Compacted, Event, StoreError
+from pilothouse.store.interface import Watch as StoreWatch
+from pilothouse.store.wire.call import Call
+from pilothouse.store.wire.rpc import RpcError
+
+_NO_ID: Final = -1
+_WATCHES_MAX: Final = 100_000  # on a stream
+_ENCODED_BATCHES_MAX: Final = 16
+_NOPUT, _NODELETE = 0, 1
+
+
+class Watch:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._encoded: OrderedDict[int, tuple[Sequence[Event], list[bytes]]] = OrderedDict()
+
+    async def watch(self, call: Call) -> None:
+        stream = _Stream(self, call)
+        try:
+            await stream.read()
+        finally:
+            await stream.close()
+
+    def encoded(self, events: Sequence[Event]) -> list[bytes]:
+        """Each event as a field; the same list for the same events."""
+        known = self._encoded.get(id(events))
+        if known is not None:
+            return known[1]
+        found = encoding.events_field(events)
+        self._encoded[id(events)] = (events, found)  # holds on to the events, so that their id stays theirs
+        if len(self._encoded) > _ENCODED_BATCHES_MAX:
+            self._encoded.popitem(last=False)
+        return found
+
+
+class _One:
+    """One watch of a stream."""
+
+    __slots__ = ("fragment", "notify", "notify_due", "source", "task")
+
+    def __init__(self, source: StoreWatch, notify: bool, fragment: bool) -> None:
+        self.source, self.notify, self.fragment = source, notify, fragment
+        self.notify_due = False  # the next batch without events is for the client
+        self.task: asyncio.Task[None] | None = None
+
+
+class _Stream:
+    def __init__(self, service: Watch, call: Call) -> None:
+        self._service, self._call, self._context = service, call, service.context
+        self._watches: dict[int, _One] = {}
+        self._next_id = 0
+        self._round: set[int] | None = None  # watches that have not yet come as far as a progress request wants
+        self._round_revision = 0
+        self._round_again = False
+        self._notifier: asyncio.Task[None] | None = None
+
+    async def read(self) -> None:
+        async for request in self._call:
+            kind = request.WhichOneof("request_union")
+            if kind == "create_request":
+                await self._create(request.create_request)
+            elif kind == "cancel_request":
+                await self._cancel(request.cancel_request.watch_id)
+            elif kind == "progress_request":
+                self._request_progress()
+            await self._call.drained()
+
+    async def close(self) -> None:
+        tasks = [one.task for one in self._watches.values() if one.task is not None]
+        if self._notifier is not None:
+            tasks.append(self._notifier)
+        for one in self._watches.values():
+            await one.source.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _post(self, revision: int, watch_id: int, rest: bytes = b"") -> None:
+        header = self._context.header.field(revision)
+        number = b"\x10" + encoding.varint(watch_id) if watch_id else b""
+        self._call.post_message(b"".join((header, number, rest)))
+
+    async def _refuse(self, reason: str) -> None:
+        revision = await self._context.store.revision()
+        self._post(revision, _NO_ID, b"\x18\x01\x20\x01" + encoding.field(b"\x32", reason.encode()))
+
+    async def _create(self, request: Any) -> None:
+        key = request.key or b"\0"
+        range_end, watch_id = request.range_end, request.watch_id
+        if request.start_revision < 0:
+            await self._refuse("etcdserver: mvcc: required revision has been compacted")
+            return
+        try:
+            self._context.guard.check(self._call, 0, key, range_end)
+        except RpcError as error:
+            await self._refuse(f"rpc error: code = {_go_name(error)} desc = {error}")
+            return
+        if range_end and range_end != b"\0" and key >= range_end:
+            await self._refuse("mvcc: watcher range is empty")
+            return
+        if watch_id and watch_id in self._watches:
+            await self._refuse("mvcc: duplicate watch ID provided on the WatchStream")
+            return
+        if len(self._watches) >= _WATCHES_MAX:
+            await self._refuse("etcdserver: too many requests")
+            return
+        if not watch_id:
+            while self._next_id in self._watches:
+                self._next_id += 1
+            watch_id = self._next_id
+            self._next_id += 1
+        filters = set(request.filters)
+        source = self._context.store.watch(
+            key, range_end, start_revision=request.start_revision, prev_kv=request.prev_kv,
+            no_put=_NOPUT in filters, no_delete=_NODELETE in filters,
+        )  # fmt: skip
+        one = self._watches[watch_id] = _One(source, request.progress_notify, request.fragment)
+        self._post(await self._context.store.revision(), watch_id, b"\x18\x01")
+        one.task = asyncio.create_task(self._pump(watch_id, one), name="etcd watch")
+        if one.notify and self._notifier is None:
+            self._notifier = asyncio.create_task(self._notify(), name="etcd watch progress")
+
+    async def _cancel(self, watch_id: int) -> None:
+        one = self._watches.pop(watch_id, None)
+        if one is None:
+            return
+        await one.source.cancel()
+        if one.task is not None:
+            one.task.cancel()
+        self._arrived(watch_id, None)
+        self._post(await self._context.store.revision(), watch_id, b"\x20\x01")
+
+    async def _pump(self, watch_id: int, one: _One) -> None:
+        """From the store to the stream, at the client's pace."""
+        try:
+            async for events, revision in one.source:
+                if events:
+                    one.notify_due = False
+                    self._send_events(watch_id, one, events, revision)
+                    await self._call.drained()
+                    continue
+                if one.notify_due:
+                    one.notify_due = False
+                    self._post(revision, watch_id)
+                self._arrived(watch_id, revision)
+        except Compacted as error:
+            compacted = b"\x20\x01\x28" + encoding.varint(error.revision)
+            await self._gone(watch_id, compacted)
+        except StoreError as error:
+            await self._gone(watch_id, b"\x20\x01" + encoding.field(b"\x32", str(error).encode()))
+
+    async def _gone(self, watch_id: int, rest: bytes) -> None:
+        self._watches.pop(watch_id, None)
+        self._arrived(watch_id, None)
+        try:
+            revision = await self._context.store.revision()
+        except StoreError:
+            revision = 0
+        self._post(revision, watch_id, rest)
+
+    def _send_events(self, watch_id: int, one: _One, events: Sequence[Event], revision: int) -> None:
+        fields = self._service.encoded(events)
+        if not one.fragment:
+            self._post(revision, watch_id, b"".join(fields))
+            return
+        limit, start, size = self._context.config.max_request_bytes, 0, 0
+        for at, data in enumerate(fields):
+            if size and size + len(data) >= limit:
+                self._post(revision, watch_id, b"\x38\x01" + b"".join(fields[start:at]))
+                start, size = at, 0
+            size += len(data)
+        self._post(revision, watch_id, b"".join(fields[start:]))
+
+    # Progress
+
+    def _request_progress(self) -> None:
+        """One notification for the whole stream, once all its watches have come as far as the store is now."""
+        if self._round is not None:
+            self._round_again = True
+            return
+        if not self._watches:
+            return
+        self._round = set(self._watches)
+        self._round_revision = 0
+        for one in list(self._watches.values()):
+            one.source.request_progress()
+
+    def _arrived(self, watch_id: int, revision: int | None) -> None:
+        """A watch has come up to `revision`, or is no more."""
+        waiting = self._round
+        if waiting is None or watch_id not in waiting:
+            return
+        waiting.discard(watch_id)
+        if revision is not None:
+            self._round_revision = min(self._round_revision or revision, revision)
+        if waiting:
+            return
+        self._round = None
+        if self._round_revision:
+            self._post(self._round_revision, _NO_ID)
+        if self._round_again:
+            self._round_again = False
+            self._request_progress()
+
+    async def _notify(self) -> None:
+        clock, interval_s = self._context.clock, self._context.config.watch_progress_notify_interval_s
+        interval_s += clock.random.random() * interval_s / 10  # streams made at once do not report at once
+        while True:
+            await clock.sleep(interval_s)
+            for one in list(self._watches.values()):
+                if not one.notify:
+                    continue
+                if one.notify_due:
+                    one.source.request_progress()
+                one.notify_due = True
+
+
+_GO_NAMES: Final = {3: "InvalidArgument", 7: "PermissionDenied", 16: "Unauthenticated"}
+
+
+def _go_name(error: RpcError) -> str:
+    """A status as Go prints it."""
+    return _GO_NAMES.get(error.status, error.status.name.title().replace("_", ""))
