@@ -9,11 +9,12 @@ import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from wire_tools import REQUEST, Raw, request_frames, serving
+
 from pilothouse.store.wire import frames
 from pilothouse.store.wire.connection import Limits
 from pilothouse.store.wire.frames import Code, frame
 from pilothouse.store.wire.hpack import encode
-from wire_tools import REQUEST, Raw, request_frames, serving
 
 _BLOCK = encode(REQUEST)
 _OPEN = frame(frames.HEADERS, frames.END_HEADERS, 1, _BLOCK)

@@ -6,6 +6,7 @@ import hpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pilothouse.store.wire.hpack import BadBlock, Decoder, encode
 
 _NAMES = st.sampled_from([b":path", b":method", b"content-type", b"grpc-timeout", b"x-one", b"user-agent"])

@@ -23,12 +23,12 @@ class Message:
         self.data = data
 
     @classmethod
-    def FromString(cls, data: bytes) -> Message:  # noqa: N802
+    def FromString(cls, data: bytes) -> Message:
         if data == b"not a message":
             raise ValueError
         return cls(data)
 
-    def SerializeToString(self) -> bytes:  # noqa: N802
+    def SerializeToString(self) -> bytes:
         return self.data
 
 
