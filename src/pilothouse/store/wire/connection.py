@@ -286,7 +286,9 @@ class Connection(asyncio.Protocol):
             return
         self._settings_due = False
         self._count_control()
-        for name, value in frames.read_settings(payload):
+        found = frames.read_settings(payload)
+        self.write(frames.frame(frames.SETTINGS, frames.ACK, 0))  # before any data that only the new window allows
+        for name, value in found:
             if name == Setting.INITIAL_WINDOW_SIZE:
                 if value > frames.WINDOW_MAX:
                     raise ConnectionFailure(Code.FLOW_CONTROL_ERROR, "a window too large")
@@ -303,7 +305,6 @@ class Connection(asyncio.Protocol):
                 self.peer_frame_bytes = min(value, 1 << 18)
             elif name == Setting.ENABLE_PUSH and value > 1:
                 raise ConnectionFailure(Code.PROTOCOL_ERROR, "neither with nor without push")
-        self.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
 
     def _ping(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
