@@ -4,8 +4,7 @@ So what comes out has upstream's order of fields, no unknown ones, no nulls wher
 times, and the empty structs that upstream always writes. Each type is compiled to a closure when first decoded. The closures
 only say that something is wrong: `explain` goes over the value again and finds upstream's words for it.
 
-Source: sigs.k8s.io/json (case-sensitive, strict errors) and encoding/json's rules of null, omitempty and omitzero. A list that
-is always written is null when empty: upstream's stored protobuf cannot tell the two apart.
+Source: sigs.k8s.io/json (case-sensitive, strict errors) and encoding/json's rules of null, omitempty and omitzero.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
+from enum import Enum
 from functools import cache, lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
@@ -25,7 +25,7 @@ from pilothouse.api.objects import copy
 from pilothouse.api.quantity import Quantity
 from pilothouse.api.types import Field, Shape, Type
 
-__all__ = ["DecodeError", "decode", "zero"]
+__all__ = ["DecodeError", "Held", "decode", "hold", "zero"]
 
 Notes: TypeAlias = list[str]  # unknown fields; only whether there are any is looked at
 Decode: TypeAlias = Callable[[Any, Notes], Any]
@@ -33,6 +33,23 @@ _UNION_PREFIX: Final = "apiextensions/v1.JSONSchemaPropsOr"
 # What upstream stores as JSON, which can tell an empty list from none.
 _STORED_AS_JSON: Final = ("apiextensions/", "apiregistration/")
 _GO_STRUCTS: Final = frozenset({"time", "microtime", "duration", "quantity", "intOrString", "rawExtension"})
+
+
+class _Form(Enum):
+    """What becomes of empty lists and maps."""
+
+    HELD = "held"  # they stay: Go's checks of nil tell them from none
+    WRITTEN = "written"  # they go, save where their field is always written
+    STORED = "stored"  # and are null there: upstream's stored protobuf cannot tell the two apart
+
+
+class Held(NamedTuple):
+    value: Any
+    faults: list[str]  # strict errors
+    empties: bool  # it holds empty lists or maps that are not written
+
+
+_KEPT: Final = "\0empty"  # among the notes
 
 
 class _Mismatch(Exception):
@@ -49,22 +66,40 @@ def decode(
     Raises DecodeError.
     """
     notes: Notes = []
+    found = _decoded(type_, value, _Form.STORED if stored else _Form.WRITTEN, notes, raw)
+    return found, _faults(type_, value, strict, notes, raw)
+
+
+def hold(type_: Type, value: Any, *, strict: bool = False, raw: bytes | None = None) -> Held:
+    """The same, as Go holds it between reading and storing it."""
+    notes: Notes = []
+    found = _decoded(type_, value, _Form.HELD, notes, raw)
+    empties = _KEPT in notes
+    if empties:
+        notes = [n for n in notes if n != _KEPT]
+    return Held(found, _faults(type_, value, strict, notes, raw), empties)
+
+
+def _decoded(type_: Type, value: Any, form: _Form, notes: Notes, raw: bytes | None) -> Any:
     try:
-        found = _compiled(type_, stored)(value, notes)
+        return _compiled(type_, form)(value, notes)
     except RecursionError:
         raise DecodeError("exceeded max depth") from None
     except _Mismatch:
         explain(type_, value, raw, strict=False)
         raise DecodeError(f"the object is no {type_.name.rpartition('.')[2]}") from None
+
+
+def _faults(type_: Type, value: Any, strict: bool, notes: Notes, raw: bytes | None) -> list[str]:
     if strict and (notes or (raw is not None and _may_repeat(raw, value))):
-        return found, explain(type_, value, raw, strict=True)
-    return found, []
+        return explain(type_, value, raw, strict=True)
+    return []
 
 
 def zero(type_: Type) -> Any:
     """What the encoder writes for a value that was never set."""
     if type_.shape is Shape.STRUCT:
-        return _compiled(type_, True)({}, [])
+        return _compiled(type_, _Form.STORED)({}, [])
     return _ZEROS.get(type_.name)
 
 
@@ -92,33 +127,34 @@ def _may_repeat(raw: bytes, value: Any) -> bool:
 
 
 @cache
-def _compiled(type_: Type, stored: bool) -> Decode:
+def _compiled(type_: Type, form: _Form) -> Decode:
     match type_.shape:
         case Shape.STRUCT:
-            return _union(type_, stored) if type_.name.startswith(_UNION_PREFIX) else _struct(type_, stored)
+            return _union(type_, form) if type_.name.startswith(_UNION_PREFIX) else _struct(type_, form)
         case Shape.LIST:
-            return _list(type_, stored)
+            return _list(type_, form)
         case Shape.MAP:
-            return _map(type_, stored)
+            return _map(type_, form)
         case Shape.ANY:
             return _any
     return _SCALARS[type_.name]
 
 
-def _struct(type_: Type, stored: bool) -> Decode:
+def _struct(type_: Type, form: _Form) -> Decode:
+    held = form is _Form.HELD
     # name → (place, decoder; None for a string, whether empty values are kept, whether an empty one is null)
     steps: dict[str, tuple[int, Decode | None, bool, bool]] = {}
     always: list[tuple[str, Callable[[], Any]]] = []
     places: dict[str, int] = {}
     keep_unknown = type_.preserve_unknown
-    keep_empty = not stored or type_.name.startswith(_STORED_AS_JSON)
+    keep_empty = form is not _Form.STORED or type_.name.startswith(_STORED_AS_JSON)
 
     def prepare() -> None:
         for place, (name, field) in enumerate(type_.fields.items()):
             text = field.type.shape is Shape.SCALAR and field.type.name == "string"
             keep = field.pointer or not field.omitempty or _is_go_struct(field.type)
             null = keep and not keep_empty and _is_go_slice(field.type) and not field.pointer
-            steps[name] = (place, None if text else _compiled(field.type, stored), keep and not field.omitzero, null)
+            steps[name] = (place, None if text else _compiled(field.type, form), keep and not field.omitzero, null)
             places[name] = place
             if _always(field):
                 always.append((name, _maker(field)))
@@ -150,7 +186,9 @@ def _struct(type_: Type, stored: bool) -> Decode:
                 found = inner(found, notes)
             if not found:
                 if not keep:
-                    continue
+                    if not held or not isinstance(found, (list, dict)):
+                        continue
+                    notes.append(_KEPT)
                 if null:
                     found = None
             if place < last:
@@ -198,12 +236,12 @@ def _maker(field: Field) -> Callable[[], Any]:
     return lambda: None if _is_go_slice(type_) else zero(type_)
 
 
-def _list(type_: Type, stored: bool) -> Decode:
+def _list(type_: Type, form: _Form) -> Decode:
     assert type_.element is not None
     inner = type_.element
     if inner.name == "string":
         return _strings
-    element = _compiled(inner, stored)
+    element = _compiled(inner, form)
 
     def items(value: Any, notes: Notes) -> list[Any]:
         if not isinstance(value, list):
@@ -219,10 +257,10 @@ def _strings(value: Any, notes: Notes) -> list[str]:
     return [v if type(v) is str else "" if v is None else _string(v, notes) for v in value]
 
 
-def _map(type_: Type, stored: bool) -> Decode:
+def _map(type_: Type, form: _Form) -> Decode:
     assert type_.element is not None
     inner = type_.element
-    element = _string if inner.name == "string" else _compiled(inner, stored)
+    element = _string if inner.name == "string" else _compiled(inner, form)
 
     def entries(value: Any, notes: Notes) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -240,19 +278,19 @@ def _map(type_: Type, stored: bool) -> Decode:
     return entries
 
 
-def _union(type_: Type, stored: bool) -> Decode:
+def _union(type_: Type, form: _Form) -> Decode:
     """The three types of a schema's fields that may be a schema or something else."""
     schema_type = type_.fields["Schema"].type
     name = type_.name.removeprefix(_UNION_PREFIX)
     listed = (
-        _compiled(Type(f"[]{schema_type.name}", Shape.LIST, element=schema_type), stored)
+        _compiled(Type(f"[]{schema_type.name}", Shape.LIST, element=schema_type), form)
         if name == "Array"
         else _strings
     )
 
     def union(value: Any, notes: Notes) -> Any:
         if isinstance(value, dict):
-            return _compiled(schema_type, stored)(value, [])  # upstream looks at these without strictness
+            return _compiled(schema_type, form)(value, [])  # upstream looks at these without strictness
         if name == "Bool":
             if not isinstance(value, bool):
                 raise _Mismatch

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from pilothouse.api import errors
 from pilothouse.api.codec import text
-from pilothouse.api.codec.decode import DecodeError, decode
+from pilothouse.api.codec.decode import DecodeError, decode, hold
 from pilothouse.api.codec.explain import go_kind
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, copy
@@ -42,7 +42,8 @@ class _Unreadable(Exception):
 
 
 def read(scope: Scope, gvk: GVK, type_: Type | None, validation: str) -> Obj:
-    """The body as an object of `gvk`: the caller's own copy, without nulls, in upstream's order of fields."""
+    """The body as an object of `gvk`: the caller's own copy, without nulls, in upstream's order of fields; empty lists and maps
+    stay in it until it is stored."""
     strict = validation != "Ignore"
     try:
         body = _body(scope, strict)
@@ -58,7 +59,7 @@ def read(scope: Scope, gvk: GVK, type_: Type | None, validation: str) -> Obj:
     if type_ is None or (scope.served.stored.custom and gvk == scope.served.gvk):
         return _untyped(scope, gvk, value, body, validation)
     try:
-        found, faults = decode(type_, value, strict=strict, raw=body.raw)
+        found, faults, scope.empties = hold(type_, value, strict=strict, raw=body.raw)
     except DecodeError as error:
         raise _undecodable(gvk, gvk, str(error)) from None
     if strict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pilothouse.api.codec.decode import zero
+from pilothouse.api.codec.decode import decode, zero
 from pilothouse.api.fieldmanager import managers, sets
 from pilothouse.api.fieldmanager.managers import Managers, Write
 from pilothouse.api.objects import Obj
@@ -52,6 +52,8 @@ def update(scope: Scope, entry: Entry | None, obj: Obj, options: WriteOptions) -
         if not known:
             return
     new = served.outward(obj) if served.encode is not None else obj
+    if scope.empties and served.type is not None:
+        new = decode(served.type, new)[0]
     found = managers.updated(_write(scope, options), old, new, known)
     if found:
         meta["managedFields"] = managers.write(found)

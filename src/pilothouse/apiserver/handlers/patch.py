@@ -10,7 +10,7 @@ from typing import Any
 
 from pilothouse.api import errors, field
 from pilothouse.api.codec import text, yamltext
-from pilothouse.api.codec.decode import DecodeError, decode
+from pilothouse.api.codec.decode import DecodeError, Held, hold
 from pilothouse.api.codec.explain import go_kind
 from pilothouse.api.codec.restore import restore
 from pilothouse.api.errors import StatusError
@@ -155,7 +155,9 @@ def _read(
         found: Obj = copy(patched)
     else:
         try:
-            decoded, faults = _decoded(type_, patched, direct=shown is not None, strict=validation != "Ignore")
+            decoded, faults, scope.empties = _decoded(
+                type_, patched, direct=shown is not None, strict=validation != "Ignore"
+            )
         except DecodeError as error:
             raise refused(str(error)) from None
         found = {"kind": gvk.kind, "apiVersion": gvk.api_version, **decoded}
@@ -169,13 +171,13 @@ def _read(
     return found
 
 
-def _decoded(type_: Type, value: Any, *, direct: bool, strict: bool) -> tuple[Obj, list[str]]:
+def _decoded(type_: Type, value: Any, *, direct: bool, strict: bool) -> Held:
     try:
-        return decode(type_, value, strict=strict)
+        return hold(type_, value, strict=strict)
     except DecodeError:
         if not direct:
             raise
-        return decode(type_, restore(type_, value), strict=strict)
+        return hold(type_, restore(type_, value), strict=strict)
 
 
 def _split(api_version: str) -> tuple[str, str]:
@@ -252,7 +254,7 @@ def _typed(scope: Scope, gvk: GVK, type_: Type | None, merged: Obj) -> Obj:
         found: Obj = copy(merged)
         return found
     try:
-        decoded, _ = _decoded(type_, merged, direct=True, strict=False)
+        decoded = _decoded(type_, merged, direct=True, strict=False).value
     except DecodeError as error:
         name = f"{scope.namespace}/{scope.info.name}; {gvk.api_version}, Kind={gvk.kind}"
         raise errors.bad_request(
