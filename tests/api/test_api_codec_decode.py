@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilothouse.api.codec.decode import DecodeError, decode
+from pilothouse.api.codec.decode import DecodeError, decode, hold
 from pilothouse.api.objects import copy
 from pilothouse.api.scheme import GVK
 from pilothouse.api.types import Type, type_of
@@ -218,3 +218,15 @@ def test_base64_is_written_as_it_was_meant(data: bytes) -> None:
     text = base64.b64encode(data).decode()
     found, _ = decode(CONFIG_MAP, {"binaryData": {"a": text}})
     assert found["binaryData"]["a"] == text
+
+
+def test_empty_lists_and_maps_are_held_until_the_object_is_stored() -> None:
+    pod = type_named("#core/v1.Pod")
+    sent = {"metadata": {"labels": {}}, "spec": {"containers": [], "tolerations": []}}
+    held = hold(pod, sent)
+    assert held.empties
+    assert held.value["metadata"] == {"labels": {}}
+    assert held.value["spec"] == {"containers": [], "tolerations": []}
+    assert decode(pod, held.value)[0]["spec"] == {"containers": []}
+    assert decode(pod, held.value, stored=True)[0]["spec"] == {"containers": None}
+    assert not hold(pod, {"spec": {"containers": []}}).empties

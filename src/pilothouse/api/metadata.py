@@ -25,6 +25,11 @@ def subdomain(name: str, prefix: bool) -> list[str]:
     return names.dns1123_subdomain(masked(name) if prefix else name)
 
 
+def path_segment(name: str, prefix: bool) -> list[str]:
+    """The rule that holds of every kind. More may follow a prefix."""
+    return [why for why in names.path_segment(name) if not (prefix and why.startswith("may not be"))]
+
+
 def masked(name: str) -> str:
     return name[:-1] + "a" if len(name) > 1 and name.endswith("-") else name
 

@@ -69,13 +69,13 @@ def transform(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None) -> 
         if list_meta is not None:
             kind = _go_type(scope, scope.served.resource.list_kind)
             raise _not_acceptable(f"you requested PartialObjectMetadata, but the requested object is a list ({kind})")
-        return partial(entries[0].obj, api_version)
+        return partial(scope, entries[0].obj, api_version)
     if list_meta is None:
         kind = _go_type(scope, scope.served.resource.kind)
         raise _not_acceptable(
             f"you requested PartialObjectMetadataList, but the requested object is not a list ({kind})"
         )
-    items = [partial(e.obj, api_version) for e in entries]
+    items = [partial(scope, e.obj, api_version) for e in entries]
     return {"kind": "PartialObjectMetadataList", "apiVersion": api_version, "metadata": list_meta, "items": items}
 
 
@@ -91,8 +91,14 @@ def _not_acceptable(message: str) -> StatusError:
     return StatusError(406, "NotAcceptable", message)
 
 
-def partial(obj: Obj, api_version: str = "meta.k8s.io/v1") -> Obj:
-    return {"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": obj["metadata"]}
+def partial(scope: Scope, obj: Obj, api_version: str) -> Obj:
+    """Of an object in memory."""
+    meta = obj["metadata"]
+    converted = scope.served.rules.converted_annotations
+    if converted and meta.get("annotations"):
+        left = {k: v for k, v in meta["annotations"].items() if k not in converted}
+        meta = {k: v for k, v in meta.items() if k != "annotations"} | ({"annotations": left} if left else {})
+    return {"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": meta}
 
 
 def include_object(scope: Scope) -> str:
@@ -120,7 +126,7 @@ def table(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None, *, head
         if wanted == "Object":
             row["object"] = obj
         elif wanted == "Metadata":
-            row["object"] = partial(obj, api_version)
+            row["object"] = partial(scope, entry.obj, api_version)
         else:
             row["object"] = None
         rows.append(row)

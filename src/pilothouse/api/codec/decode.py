@@ -283,9 +283,7 @@ def _union(type_: Type, form: _Form) -> Decode:
     schema_type = type_.fields["Schema"].type
     name = type_.name.removeprefix(_UNION_PREFIX)
     listed = (
-        _compiled(Type(f"[]{schema_type.name}", Shape.LIST, element=schema_type), form)
-        if name == "Array"
-        else _strings
+        _compiled(Type(f"[]{schema_type.name}", Shape.LIST, element=schema_type), form) if name == "Array" else _strings
     )
 
     def union(value: Any, notes: Notes) -> Any:

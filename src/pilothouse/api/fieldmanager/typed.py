@@ -18,6 +18,10 @@ from pilothouse.api.types import Field, Shape, Type
 _ABSENT: Final = object()
 
 
+class Unidentified(ValueError):
+    """An item of a list that is taken apart has none of the keys that would tell it from the others."""
+
+
 @dataclass(slots=True)
 class Comparison:
     added: Set = field(default_factory=dict)
@@ -98,6 +102,12 @@ def element_of(place: Place, item: Any) -> str:
             value = defaults.get(key)
         if value is not None:
             identity[key] = value
+    if not identity:
+        keys = "[" + " ".join(orjson.dumps(k).decode() for k in place.keys) + "]"
+        raise Unidentified(
+            f"associative list with keys has an element that omits all key fields {keys} "
+            "(and doesn't have default values for any key fields)"
+        )
     return "k:" + orjson.dumps(identity, option=orjson.OPT_SORT_KEYS).decode()
 
 

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
-
 from pilothouse.api.fieldmanager import sets
-from pilothouse.api.fieldmanager.typed import Place, below, element_of, place_of
+from pilothouse.api.fieldmanager.typed import Place, Unidentified, below, element_of, place_of
 from pilothouse.api.gotext import go_type, go_value
 from pilothouse.api.types import Field, Shape, Type
 
@@ -91,13 +89,11 @@ def _identified(place: Place, item: Any) -> str:
         return "associative list with keys may not have a null element"
     if not isinstance(item, dict):
         return "associative list with keys may not have non-map elements"
-    if any(k in item for k in place.keys) or place.defaults:
-        return ""
-    keys = "[" + " ".join(orjson.dumps(k).decode() for k in place.keys) + "]"
-    return (
-        f"associative list with keys has an element that omits all key fields {keys} "
-        "(and doesn't have default values for any key fields)"
-    )
+    try:
+        element_of(place, item)
+    except Unidentified as error:
+        return str(error)
+    return ""
 
 
 def _scalar(name: str, value: Any) -> str:

@@ -66,6 +66,16 @@ class Kind:
     name: Callable[[str, bool], list[str]] | None = None
     """(name, is_prefix): what is wrong with a name, as details of `metadata.name: Invalid value`. None: DNS-1123 subdomain."""
 
+    own_metadata: bool = True
+    """Validation looks at metadata with `name`. False: upstream's does not, so that the rules which hold of everything are asked
+    instead, where it found nothing wrong."""
+
+    random_names: bool = True
+    """A generateName gets random letters; False: it is the name."""
+
+    names_itself: bool = False
+    """An object without a name gets a UUID for one."""
+
     warnings: Callable[[Obj, Obj | None], list[str]] = _no_warnings
     """(new, old or None): texts for the Warning header."""
 
@@ -74,6 +84,9 @@ class Kind:
 
     row: Callable[[Obj, float], list[Any]] | None = None
     """(obj, now_s): the cells of the kind's table in the order of facts/columns.json. None: name and age."""
+
+    converted_annotations: frozenset[str] = frozenset()
+    """Annotations that only the conversion to the served version writes: views of metadata alone lack them."""
 
     fields: Callable[[Obj], dict[str, str]] = no_fields
     """(obj): values of the kind's own selectable fields; `metadata.name` and `metadata.namespace` every kind has."""

@@ -13,7 +13,10 @@ from pilothouse.apiserver.handlers.scope import Scope
 
 def create(scope: Scope, obj: Obj) -> ErrorList:
     kind = scope.served.rules
-    return metadata.validate(obj["metadata"], scope.served.stored.namespaced, kind.name) + kind.validate(obj)
+    namespaced = scope.served.stored.namespaced
+    if not kind.own_metadata:
+        return kind.validate(obj) or metadata.validate(obj["metadata"], namespaced, metadata.path_segment)
+    return metadata.validate(obj["metadata"], namespaced, kind.name) + kind.validate(obj)
 
 
 def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:

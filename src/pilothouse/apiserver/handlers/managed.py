@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pilothouse.api import errors
 from pilothouse.api.codec.decode import decode, zero
 from pilothouse.api.fieldmanager import managers, sets
 from pilothouse.api.fieldmanager.managers import Managers, Write
+from pilothouse.api.fieldmanager.typed import Unidentified
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver.handlers.options import WriteOptions, manager_or_user_agent
 from pilothouse.apiserver.handlers.scope import Scope
@@ -54,7 +56,12 @@ def update(scope: Scope, entry: Entry | None, obj: Obj, options: WriteOptions) -
     new = served.outward(obj) if served.encode is not None else obj
     if scope.empties and served.type is not None:
         new = decode(served.type, new)[0]
-    found = managers.updated(_write(scope, options), old, new, known)
+    try:
+        found = managers.updated(_write(scope, options), old, new, known)
+    except Unidentified:  # upstream gives up on it, and lets the object through
+        if entry is not None and entry.obj["metadata"].get("managedFields"):
+            meta["managedFields"] = entry.obj["metadata"]["managedFields"]
+        return
     if found:
         meta["managedFields"] = managers.write(found)
 
@@ -88,7 +95,10 @@ def apply(scope: Scope, entry: Entry | None, configuration: Obj, options: WriteO
         if before:
             identity = managers.Identity("before-first-apply", "Update", write.api_version)
             known = {identity: managers.Managed(write.api_version, before, write.now)}
-    merged, found = managers.applied(write, live, configuration, known, force=options.force)
+    try:
+        merged, found = managers.applied(write, live, configuration, known, force=options.force)
+    except Unidentified as error:
+        raise errors.bad_request(f"failed to create typed live object: {error}") from None
     meta = dict(merged.get("metadata") or {})
     meta["managedFields"] = managers.write(found)
     return {**merged, "metadata": meta}

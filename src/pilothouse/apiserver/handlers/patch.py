@@ -41,7 +41,7 @@ async def handle(scope: Scope) -> Response:
     if media_type not in supported:
         if scope.served.stored.custom:
             raise errors.unsupported_media_type(supported)
-        # Of built-in resources upstream's router refuses it, before any handler.
+        scope.warnings.clear()  # of built-in resources upstream's router refuses it, before any handler
         raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
     apply = media_type == negotiation.APPLY_PATCH
     options = write_options(scope.request.query, "PatchOptions", patch=True, apply=apply)

@@ -51,6 +51,8 @@ async def _create(scope: Scope, obj: Obj, options: WriteOptions, *, update: bool
     generated = bool(meta.get("generateName")) and not meta.get("name")
     if generated:
         meta["name"] = names.generate(scope, meta["generateName"])
+    elif kind.names_itself and not meta.get("name"):
+        meta["name"] = scope.core.clock.uuid()
     reservation = await _reserve(scope, obj, None, options.dry_run)
     try:
         names.settle_namespace(scope, meta)

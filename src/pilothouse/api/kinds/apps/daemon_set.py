@@ -156,6 +156,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    converted_annotations=frozenset({"deprecated.daemonset.template.generation"}),
     default=_default,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,

@@ -9,13 +9,17 @@ from typing import Any, Final
 
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.common.addresses import ip_warnings, legacy_ip
 from pilothouse.api.kinds.common.endpoint_ips import endpoint_ip
+from pilothouse.api.kinds.common.selectors import label_name, same
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
 _SHOWN_MAX: Final = 3
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
+_MANAGED_BY: Final = "endpoints.kubernetes.io/managed-by"
+_CONTROLLER: Final = "endpoint-controller"
 
 
 def _default(obj: Obj) -> None:
@@ -41,18 +45,35 @@ def _validate(obj: Obj) -> ErrorList:
     return found
 
 
+def _validate_update(new: Obj, old: Obj) -> ErrorList:
+    """What an older server took for valid may stay as it is."""
+    return [] if same(new.get("subsets"), old.get("subsets")) else _validate(new)
+
+
+def _warnings(new: Obj, _old: Obj | None) -> list[str]:
+    if (meta(new).get("labels") or {}).get(_MANAGED_BY) == _CONTROLLER:
+        return []
+    out: list[str] = []
+    for i, subset in enumerate(new.get("subsets") or ()):
+        for group in ("addresses", "notReadyAddresses"):
+            for j, address in enumerate(subset.get(group) or ()):
+                out += ip_warnings(address.get("ip") or "", f"subsets[{i}].{group}[{j}].ip")
+    return out
+
+
 def _address(address: Obj, path: str) -> ErrorList:
-    found = endpoint_ip(address.get("ip") or "", f"{path}.ip")
+    ip = address.get("ip") or ""
+    found = legacy_ip(ip, f"{path}.ip")
     if address.get("hostname"):
         found += [
             field.invalid(f"{path}.hostname", address["hostname"], d) for d in names.dns1123_label(address["hostname"])
         ]
-    if address.get("nodeName"):
+    if address.get("nodeName") is not None:
         found += [
             field.invalid(f"{path}.nodeName", address["nodeName"], d)
             for d in names.dns1123_subdomain(address["nodeName"])
         ]
-    return found
+    return found + endpoint_ip(ip, f"{path}.ip")
 
 
 def _port(port: Obj, path: str, *, named: bool) -> ErrorList:
@@ -67,6 +88,8 @@ def _port(port: Obj, path: str, *, named: bool) -> ErrorList:
         found.append(field.required(f"{path}.protocol"))
     elif protocol not in _PROTOCOLS:
         found.append(field.not_supported(f"{path}.protocol", protocol, _PROTOCOLS))
+    if port.get("appProtocol") is not None:
+        found += label_name(port["appProtocol"], f"{path}.appProtocol")
     return found
 
 
@@ -87,7 +110,9 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 KIND = Kind(
     default=_default,
     validate=_validate,
-    validate_update=lambda new, _: _validate(new),
+    validate_update=_validate_update,
+    warnings=_warnings,
+    create_on_update=True,
     row=_row,
     reset_fields=frozenset(),
 )

@@ -13,6 +13,7 @@ def _validate(obj: Obj) -> ErrorList:
 
 
 KIND = Kind(
+    own_metadata=False,
     validate=_validate,
     validate_update=lambda new, _old: _validate(new),
     row=events.row,

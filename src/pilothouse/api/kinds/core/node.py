@@ -1,93 +1,59 @@
-"""Node.
+"""Node. What is valid is the business of node_rules.
 
-Source: upstream's registry/core/node/strategy.go, ValidateNode* and its printer.
+Source: upstream's registry/core/node/strategy.go and its printer.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any, Final
 
-from pilothouse.api import field, names
-from pilothouse.api.field import ErrorList
-from pilothouse.api.kinds.common.strategy import keep, update_status
+from pilothouse.api.kinds.common.strategy import keep, keep_spec
+from pilothouse.api.kinds.core import node_rules
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
-_EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _ROLE: Final = "node-role.kubernetes.io/"
 _OLD_ROLE: Final = "kubernetes.io/role"
 
 
 def _default(obj: Obj) -> None:
-    status = obj.get("status")
-    if isinstance(status, dict) and status.get("capacity") and not status.get("allocatable"):
+    spec, status = obj.get("spec"), obj.get("status")
+    if isinstance(spec, dict):
+        _pair_networks(spec)
+    if isinstance(status, dict) and status.get("capacity") is not None and status.get("allocatable") is None:
         status["allocatable"] = dict(status["capacity"])
+
+
+def _pair_networks(spec: Obj) -> None:
+    """podCIDR is the first of podCIDRs; where the two differ it counts."""
+    single, several = spec.get("podCIDR"), spec.get("podCIDRs")
+    if single and (not several or several[0] != single):
+        spec["podCIDRs"] = [single]
+    elif several and several[0]:
+        spec["podCIDR"] = several[0]
+
+
+def _prepare_create(obj: Obj) -> None:
+    if obj.get("spec"):
+        obj["spec"].pop("configSource", None)
+        obj["spec"].pop("podPreemptionPolicy", None)
+    if obj.get("status"):
+        obj["status"].pop("config", None)
 
 
 def _prepare_update(new: Obj, old: Obj) -> None:
     keep(new, old, "status")
+    before, spec = old.get("spec") or {}, new.get("spec") or {}
+    for name in ("configSource", "podPreemptionPolicy"):
+        if before.get(name) is None:
+            spec.pop(name, None)
 
 
-def _validate(obj: Obj) -> ErrorList:
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    found: ErrorList = []
-    if spec.get("taints"):
-        found += taints(spec["taints"], "spec.taints")
-    seen: set[str] = set()
-    for i, address in enumerate(status.get("addresses") or ()):
-        key = f"{address.get('type')}/{address.get('address')}"
-        if key in seen:
-            found.append(field.duplicate(f"status.addresses[{i}]", address))
-        seen.add(key)
-    return found + _networks(spec)
-
-
-def _networks(spec: Obj) -> ErrorList:
-    networks = spec.get("podCIDRs") or []
-    found: ErrorList = []
-    for text in networks:
-        try:
-            ipaddress.ip_network(text, strict=False)
-        except ValueError:
-            why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
-            found.append(field.invalid("spec.podCIDRs", text, why))
-    if len(networks) > 2:
-        found.append(field.invalid("spec.podCIDRs", networks, "may specify no more than one CIDR for each IP family"))
-    return found
-
-
-def taints(given: list[Any], path: str) -> ErrorList:
-    found: ErrorList = []
-    unique: set[tuple[str, str]] = set()
-    for i, taint in enumerate(given):
-        at = f"{path}[{i}]"
-        key, value, effect = taint.get("key") or "", taint.get("value") or "", taint.get("effect") or ""
-        found += [field.invalid(f"{at}.key", key, d) for d in names.qualified_name(key)]
-        found += [field.invalid(f"{at}.value", value, d) for d in names.label_value(value)]
-        if not effect:
-            found.append(field.required(f"{at}.effect"))
-        elif effect not in _EFFECTS:
-            found.append(field.not_supported(f"{at}.effect", effect, _EFFECTS))
-        if (key, effect) in unique:
-            duplicate = field.duplicate(at, taint)
-            duplicate.detail = "taints must be unique by key and effect pair"
-            found.append(duplicate)
-        unique.add((key, effect))
-    return found
-
-
-def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    found = _validate(new)
-    spec, before = new.get("spec") or {}, old.get("spec") or {}
-    if before.get("podCIDRs") and spec.get("podCIDRs") != before["podCIDRs"]:
-        found.append(field.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid'))
-    if before.get("providerID") and spec.get("providerID") != before["providerID"]:
-        found.append(
-            field.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
-        )
-    return found
+def _prepare_status(new: Obj, old: Obj) -> None:
+    keep_spec(new, old)
+    if (old.get("status") or {}).get("config") is None and new.get("status"):
+        new["status"].pop("config", None)
 
 
 def _roles(obj: Obj) -> str:
@@ -103,31 +69,37 @@ def _roles(obj: Obj) -> str:
 
 def _row(obj: Obj, now_s: float) -> list[Any]:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
+    ready = next((c for c in reversed(status.get("conditions") or ()) if c.get("type") == "Ready"), None)
     shown = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
     if spec.get("unschedulable"):
         shown += ",SchedulingDisabled"
     info = status.get("nodeInfo") or {}
     addresses = status.get("addresses") or ()
+    kernel = info.get("kernelVersion") or "<unknown>"
+    if info.get("architecture"):
+        kernel += f" ({info['architecture']})"
 
     def address(kind: str) -> str:
-        return next((a.get("address") for a in addresses if a.get("type") == kind), None) or "<none>"
+        return next((a.get("address") or "" for a in addresses if a.get("type") == kind), "<none>")
 
     def known(name: str) -> str:
         return info.get(name) or "<unknown>"
 
     return [
         meta(obj).get("name", ""), shown, _roles(obj), age(obj, now_s), info.get("kubeletVersion") or "",
-        address("InternalIP"), address("ExternalIP"), known("osImage"), known("kernelVersion"), known("containerRuntimeVersion"),
+        address("InternalIP"), address("ExternalIP"), known("osImage"), kernel, known("containerRuntimeVersion"),
     ]  # fmt: skip
 
 
 KIND = Kind(
     default=_default,
+    prepare_create=_prepare_create,
     prepare_update=_prepare_update,
-    prepare_status=update_status,
-    validate=_validate,
-    validate_update=_validate_update,
+    prepare_status=_prepare_status,
+    validate=node_rules.validate,
+    validate_update=node_rules.validate_update,
+    validate_status=node_rules.validate_status,
+    warnings=node_rules.warnings,
     row=_row,
     fields=lambda obj: {"spec.unschedulable": "true" if (obj.get("spec") or {}).get("unschedulable") else "false"},
     field_names=frozenset({"spec.unschedulable"}),

@@ -153,7 +153,9 @@ def _same_affinity(new: Obj | None, old: Obj) -> bool:
     for term, new_term in zip(terms, new_terms, strict=False):
         for part in ("matchExpressions", "matchFields"):
             for was, now in zip(term.get(part) or (), new_term.get(part) or (), strict=False):
-                if _GA_LABELS.get(was.get("key") or "") == now.get("key"):
+                if _GA_LABELS.get(was.get("key") or "", "") == (
+                    now.get("key") or ""
+                ):  # upstream takes no key for graduated, too
                     was["key"] = now.get("key")
     return same(new, graduated)
 

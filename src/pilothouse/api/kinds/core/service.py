@@ -131,6 +131,7 @@ KIND = Kind(
     warnings=service_rules.warnings,
     status_warnings=service_rules.status_warnings,
     name=lambda name, prefix: names.dns1123_label(masked(name) if prefix else name),
+    create_on_update=True,
     row=_row,
     fields=lambda obj: {
         "spec.clusterIP": (obj.get("spec") or {}).get("clusterIP") or "",

@@ -62,4 +62,4 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
     return [meta(obj).get("name", ""), shown, age(obj, now_s)]
 
 
-KIND = Kind(validate=_validate, validate_update=_validate_update, name=_name, row=_row)
+KIND = Kind(validate=_validate, validate_update=_validate_update, name=_name, random_names=False, row=_row)

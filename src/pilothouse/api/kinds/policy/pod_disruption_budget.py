@@ -98,6 +98,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    own_metadata=False,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     prepare_status=_prepare_status,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import node_labels, selectors
 from pilothouse.api.kinds.common.quantities import non_negative
+from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.kind import Kind
-from pilothouse.api.objects import Obj, meta
-from pilothouse.api.printing import age
+from pilothouse.api.objects import Obj
 
 
 def _own(obj: Obj, *, allow_invalid_values: bool) -> ErrorList:
@@ -32,7 +30,8 @@ def _validate_update(new: Obj, old: Obj) -> ErrorList:
     topology = new.get("nodeTopology")
     before = old.get("nodeTopology")
     if not same(topology, before) or (topology is None) != (before is None):
-        found.append(field.invalid("nodeTopology", topology, "field is immutable"))
+        shown = None if topology is None else internal("meta/v1.LabelSelector", topology)
+        found.append(field.invalid("nodeTopology", shown, "field is immutable"))
     name = new.get("storageClassName") or ""
     if name != (old.get("storageClassName") or ""):
         found.append(field.invalid("storageClassName", name, "field is immutable"))
@@ -43,20 +42,9 @@ def _warnings(new: Obj, _old: Obj | None) -> list[str]:
     return node_labels.of_selector(new.get("nodeTopology"), "nodeTopology")
 
 
-def _row(obj: Obj, now_s: float) -> list[Any]:
-    capacity = obj.get("capacity")
-    return [
-        meta(obj).get("name", ""),
-        obj.get("storageClassName") or "",
-        "<unset>" if capacity is None else capacity,
-        age(obj, now_s),
-    ]
-
-
 KIND = Kind(
     validate=_validate,
     validate_update=_validate_update,
     warnings=_warnings,
-    row=_row,
     unconditional_update=False,
 )

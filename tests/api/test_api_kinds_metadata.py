@@ -1,0 +1,54 @@
+"""What kinds do with names and metadata that the general rules do not say."""
+
+from __future__ import annotations
+
+import pytest
+
+from pilothouse.api import metadata
+from pilothouse.api.kinds import kind_of
+
+
+@pytest.mark.parametrize(
+    ("name", "prefix", "wanted"),
+    [
+        ("-A-", False, []),
+        ("a/b%", False, ["may not contain '/'", "may not contain '%'"]),
+        ("..", False, ["may not be '..'"]),
+        ("..", True, []),
+    ],
+)
+def test_the_rule_of_every_name(name: str, prefix: bool, wanted: list[str]) -> None:
+    assert metadata.path_segment(name, prefix) == wanted
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "attribute", "wanted"),
+    [
+        ("", "Event", "own_metadata", False),
+        ("policy", "PodDisruptionBudget", "own_metadata", False),
+        ("events.k8s.io", "Event", "own_metadata", True),
+        ("", "LimitRange", "names_itself", True),
+        ("networking.k8s.io", "IPAddress", "random_names", False),
+        ("", "Service", "create_on_update", True),
+        ("", "Endpoints", "create_on_update", True),
+    ],
+)
+def test_kinds_that_differ(group: str, kind: str, attribute: str, wanted: bool) -> None:
+    assert getattr(kind_of(group, kind), attribute) is wanted
+
+
+def test_the_label_of_a_volume_may_graduate_and_go() -> None:
+    def volume(key: str) -> dict[str, object]:
+        terms = [{"matchExpressions": [{"key": key, "operator": "In", "values": ["a"]}]}]
+        spec = {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/a", "type": ""},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": terms}}, "volumeMode": "Filesystem",
+            "persistentVolumeReclaimPolicy": "Retain",
+        }  # fmt: skip
+        return {"metadata": {"name": "v"}, "spec": spec}
+
+    judge = kind_of("", "PersistentVolume").validate_update
+    beta = volume("failure-domain.beta.kubernetes.io/zone")
+    assert judge(volume("topology.kubernetes.io/zone"), beta) == []
+    assert "nodeAffinity: Invalid value" in " ".join(map(str, judge(volume("other"), beta)))
+    assert not any(e.field == "nodeAffinity" for e in judge(volume(""), volume("other")))
