@@ -223,10 +223,10 @@ def test_base64_is_written_as_it_was_meant(data: bytes) -> None:
 def test_empty_lists_and_maps_are_held_until_the_object_is_stored() -> None:
     pod = type_named("#core/v1.Pod")
     sent = {"metadata": {"labels": {}}, "spec": {"containers": [], "tolerations": []}}
-    held = hold(pod, sent)
+    held = hold(POD, sent)
     assert held.empties
     assert held.value["metadata"] == {"labels": {}}
     assert held.value["spec"] == {"containers": [], "tolerations": []}
-    assert decode(pod, held.value)[0]["spec"] == {"containers": []}
-    assert decode(pod, held.value, stored=True)[0]["spec"] == {"containers": None}
-    assert not hold(pod, {"spec": {"containers": []}}).empties
+    assert decode(POD, held.value)[0]["spec"] == {"containers": []}
+    assert decode(POD, held.value, stored=True)[0]["spec"] == {"containers": None}
+    assert not hold(POD, {"spec": {"containers": []}}).empties

@@ -132,7 +132,7 @@ def test_patches_and_edits(k: K, kubectl: Kubectl, namespace: str, tmp_path: Pat
     error = kubectl.fails(
         "-n", namespace, "patch", "configmap", "c", "--type=json", "-p", '[{"op":"test","path":"/data/a","value":"9"}]'
     )
-    assert "testing value /data/a failed" in error
+    assert "the server rejected our request due to an error in our request" in error
     k("label", "configmap", "c", "colour=red")
     k("annotate", "configmap", "c", "note=x")
     assert k("get", "configmap", "-l", "colour in (red,blue)", "-o", "name") == "configmap/c\n"
