@@ -221,7 +221,6 @@ def test_base64_is_written_as_it_was_meant(data: bytes) -> None:
 
 
 def test_empty_lists_and_maps_are_held_until_the_object_is_stored() -> None:
-    pod = type_named("#core/v1.Pod")
     sent = {"metadata": {"labels": {}}, "spec": {"containers": [], "tolerations": []}}
     held = hold(POD, sent)
     assert held.empties
