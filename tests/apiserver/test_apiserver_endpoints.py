@@ -242,7 +242,7 @@ async def test_binding(cluster: Cluster) -> None:
     assert await cluster.message("POST", f"{PODS}/p1/binding", binding("zz", "n1")) == (400, mismatch)
     assert await cluster.message("POST", f"{PODS}/no/binding", binding("no", "n1")) == (404, 'pods "no" not found')
     status, message = await cluster.message("POST", f"{PODS}/p1/binding", {"metadata": {"name": "p1"}})
-    assert (status, message) == (500, "target.name: Required value")
+    assert (status, message) == (422, 'Binding "p1" is invalid: target.name: Required value')
 
 
 async def test_binding_of_another_pod_of_that_name(cluster: Cluster) -> None:
@@ -397,3 +397,12 @@ async def test_component_statuses(cluster: Cluster) -> None:
     _, found = await cluster.ask("GET", "/api/v1/componentstatuses/etcd-0")
     assert found["conditions"] == [{"type": "Healthy", "status": "True", "message": "ok"}]
     assert await cluster.message("GET", "/api/v1/componentstatuses/no") == (404, 'componentstatus "no" not found')
+
+
+async def test_reviews_have_no_table(wire: Any) -> None:
+    table = "application/json;as=Table;g=meta.k8s.io;v=v1"
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    body = b'{"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}'
+    refused = await wire("POST", path, body, accept=table)
+    assert refused.status == 406
+    assert (await wire("POST", path, body, accept=f"{table},application/json")).status == 201

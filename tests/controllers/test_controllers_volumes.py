@@ -60,6 +60,26 @@ def test_a_bound_volume_stays(simulate):
     simulate(story, "persistentvolume-protection-controller")
 
 
+def test_a_class_of_attributes_stays_while_a_claim_or_volume_has_it(simulate):
+    async def story(c):
+        await c.create("volumeattributesclasses", {"metadata": {"name": "gold"}, "driverName": "example.com"})
+        await c.create("persistentvolumes", volume(volumeAttributesClassName="gold"))
+        wanted = claim(volumeAttributesClassName="gold")
+        await c.create("persistentvolumeclaims", wanted)
+        await c.settle()
+        found = await c.get("volumeattributesclasses", "gold", "")
+        assert found["metadata"]["finalizers"] == ["kubernetes.io/vac-protection"]
+        await c.of("volumeattributesclasses").delete("gold")
+        await c.of("persistentvolumes").delete("pv")
+        await c.settle()
+        assert (await c.get("volumeattributesclasses", "gold", ""))["metadata"]["deletionTimestamp"]
+        await c.of("persistentvolumeclaims").delete("data", "default")
+        await c.settle()
+        assert await c.list("volumeattributesclasses", "") == []
+
+    simulate(story, "volumeattributesclass-protection-controller")
+
+
 def test_ephemeral_volumes_get_claims_of_the_pods(simulate):
     async def story(c):
         template = {"metadata": {"labels": {"a": "b"}}, "spec": claim()["spec"]}

@@ -1,6 +1,7 @@
-"""Claims that pods use, and volumes that claims are bound to, are deleted only when they are free.
+"""Claims that pods use, volumes that claims are bound to, and classes of attributes that either names, are deleted only when
+they are free.
 
-Source: upstream's pkg/controller/volume/pvcprotection and pvprotection.
+Source: upstream's pkg/controller/volume/pvcprotection, pvprotection and vacprotection.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from typing import Final
 
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, controller_of, get
+from pilothouse.client.client import ResourceClient
 from pilothouse.controllers.base import Context, Controller
 from pilothouse.controllers.pods import is_deleted, is_terminal
 
 CLAIM_FINALIZER: Final = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER: Final = "kubernetes.io/pv-protection"
+CLASS_FINALIZER: Final = "kubernetes.io/vac-protection"
 BY_CLAIM: Final = "claim"
 """The index of pods by the keys of the claims that they use."""
 
+_BY_CLASS: Final = "attributes class"
 _UNUSED: Final = "Unused"
 
 
@@ -42,6 +46,14 @@ def uses(pod: Obj, claim: Obj) -> bool:
             if owner is not None and owner.get("uid") == pod["metadata"]["uid"]:
                 return True
     return False
+
+
+async def _finalize_with(api: ResourceClient, obj: Obj, finalizers: list[str]) -> None:
+    try:
+        await api.update({**obj, "metadata": {**obj["metadata"], "finalizers": finalizers}})
+    except StatusError as error:
+        if error.code != 404:
+            raise
 
 
 class ClaimProtectionController(Controller):
@@ -72,12 +84,12 @@ class ClaimProtectionController(Controller):
         finalizers = claim["metadata"].get("finalizers") or []
         if is_deleted(claim):
             if CLAIM_FINALIZER in finalizers and not await self._is_used(claim):
-                await self._set(claim, [f for f in finalizers if f != CLAIM_FINALIZER])
+                await _finalize_with(self._api, claim, [f for f in finalizers if f != CLAIM_FINALIZER])
             return
         if get(claim, "status", "phase") == "Bound":
             await self._say_unused(claim)
         if CLAIM_FINALIZER not in finalizers:
-            await self._set(claim, [*finalizers, CLAIM_FINALIZER])
+            await _finalize_with(self._api, claim, [*finalizers, CLAIM_FINALIZER])
 
     async def _is_used(self, claim: Obj) -> bool:
         """A pod on a node has it mounted, or will; the server itself is asked before a claim is let go."""
@@ -91,13 +103,6 @@ class ClaimProtectionController(Controller):
     @staticmethod
     def _holds(pod: Obj, claim: Obj) -> bool:
         return bool(pod["spec"].get("nodeName")) and uses(pod, claim)
-
-    async def _set(self, claim: Obj, finalizers: list[str]) -> None:
-        try:
-            await self._api.update({**claim, "metadata": {**claim["metadata"], "finalizers": finalizers}})
-        except StatusError as error:
-            if error.code != 404:
-                raise
 
     async def _say_unused(self, claim: Obj) -> None:
         """Tells since when no pod names the claim (KEP-5541)."""
@@ -144,8 +149,47 @@ class VolumeProtectionController(Controller):
             return
         else:
             finalizers = [*finalizers, VOLUME_FINALIZER]
-        try:
-            await self._api.update({**volume, "metadata": {**volume["metadata"], "finalizers": finalizers}})
-        except StatusError as error:
-            if error.code != 404:
-                raise
+        await _finalize_with(self._api, volume, finalizers)
+
+
+class ClassProtectionController(Controller):
+    name = "volumeattributesclass-protection-controller"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.classes = self.informer("storage.k8s.io", "v1", "volumeattributesclasses")
+        self.claims = self.informer("", "v1", "persistentvolumeclaims")
+        self.volumes = self.informer("", "v1", "persistentvolumes")
+        self._api = self.client.resource("storage.k8s.io", "v1", "volumeattributesclasses")
+        self.classes.add_handler(self.enqueue, lambda _, new: self.enqueue(new))
+        for informer in (self.claims, self.volumes):
+            informer.add_index(_BY_CLASS, classes_of)
+            informer.add_handler(updated=self._left, deleted=lambda old: self._left(old, None))
+
+    def _left(self, old: Obj, new: Obj | None) -> None:
+        for name in classes_of(old):
+            if new is None or name not in classes_of(new):
+                self.enqueue(name)
+
+    async def reconcile(self, key: str) -> None:
+        found = self.classes.lister.get("", key)
+        if found is None:
+            return
+        finalizers = found["metadata"].get("finalizers") or []
+        if not is_deleted(found):
+            if CLASS_FINALIZER not in finalizers:
+                await _finalize_with(self._api, found, [*finalizers, CLASS_FINALIZER])
+        elif CLASS_FINALIZER in finalizers and not any(
+            informer.lister.by_index(_BY_CLASS, key) for informer in (self.claims, self.volumes)
+        ):
+            await _finalize_with(self._api, found, [f for f in finalizers if f != CLASS_FINALIZER])
+
+
+def classes_of(obj: Obj) -> list[str]:
+    """The VolumeAttributesClasses that a claim or volume has, had, or is on its way to."""
+    named = (
+        get(obj, "spec", "volumeAttributesClassName"),
+        get(obj, "status", "currentVolumeAttributesClassName"),
+        get(obj, "status", "modifyVolumeStatus", "targetVolumeAttributesClassName"),
+    )
+    return sorted({name for name in named if name})

@@ -37,6 +37,7 @@ CONTROLLERS: dict[str, str] = {
     "persistentvolume-expander-controller": "pilothouse.controllers.volumes:VolumeExpander",
     "persistentvolumeclaim-protection-controller": "pilothouse.controllers.protection:ClaimProtectionController",
     "persistentvolume-protection-controller": "pilothouse.controllers.protection:VolumeProtectionController",
+    "volumeattributesclass-protection-controller": "pilothouse.controllers.protection:ClassProtectionController",
     "ephemeral-volume-controller": "pilothouse.controllers.ephemeralvolume:EphemeralVolumeController",
     "legacy-serviceaccount-token-cleaner-controller": "pilothouse.controllers.tokens:LegacyTokenCleaner",
     "ttl-after-finished-controller": "pilothouse.controllers.ttlafterfinished:TTLAfterFinishedController",
