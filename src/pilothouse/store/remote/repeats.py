@@ -1,0 +1,45 @@
+"""Which transactions may be sent again when no answer came, and what the second answer then says of the first.
+
+The API server's writes compare the revision of one key, put or delete that key, and otherwise read it. Sent twice, at most one
+of the two is carried out; and where the second finds the compare failed, what it reads tells whether the first did it: the key
+holds just the value that was to be put (an object holds its own UID and times), or is gone as it was to be. So no answer that a
+client gets depends on a connection having broken. etcd's own client repeats these too, but takes its own write for another's.
+"""
+
+from __future__ import annotations
+
+from pilothouse.store.interface import Delete, DeleteResult, Put, PutResult, Range, RangeResult, Txn, TxnResult
+
+
+def is_guarded(txn: Txn) -> bool:
+    """One write of one key that requires the key's revision or version, and reads the key otherwise."""
+    if len(txn.compare) != 1 or len(txn.success) != 1 or len(txn.failure) != 1:
+        return False
+    compare, write, read = txn.compare[0], txn.success[0], txn.failure[0]
+    if not isinstance(write, Put | Delete) or not isinstance(read, Range):
+        return False
+    if isinstance(write, Put):
+        plain = not (write.prev_kv or write.ignore_value or write.ignore_lease)
+    else:
+        plain = not (write.prev_kv or write.range_end)
+    whole = not (read.range_end or read.revision or read.keys_only or read.count_only)
+    whole = whole and not (
+        read.min_mod_revision or read.max_mod_revision or read.min_create_revision or read.max_create_revision
+    )
+    guard = compare.key == write.key and not compare.range_end and compare.target in ("mod", "version")
+    return plain and whole and read.key == write.key and guard and compare.op == "="
+
+
+def settle(txn: Txn, result: TxnResult) -> TxnResult:
+    """`result`: of a guarded transaction that was sent before without an answer; as if that had been answered."""
+    if result.succeeded:
+        return result
+    write, read = txn.success[0], result.responses[0]
+    assert isinstance(read, RangeResult)
+    present = read.kvs[0] if read.kvs else None
+    if isinstance(write, Put):
+        if present is not None and present.value == write.value and present.lease == write.lease:
+            return TxnResult(True, [PutResult(present.mod_revision)], present.mod_revision)
+    elif present is None and txn.compare[0].value != 0:
+        return TxnResult(True, [DeleteResult(result.revision, 1)], result.revision)
+    return result
