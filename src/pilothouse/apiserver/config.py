@@ -50,6 +50,7 @@ class Config:
     feature_gates: Mapping[str, bool] = field(default_factory=dict)
 
     event_ttl_s: int = 3600
+    etcd_compaction_interval_s: float = 300.0  # 0: never
     max_requests_inflight: int = 400
     max_mutating_requests_inflight: int = 200
     min_request_timeout_s: int = 1800  # a watch without timeoutSeconds lasts this long up to twice as long

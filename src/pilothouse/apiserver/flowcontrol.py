@@ -13,6 +13,10 @@ _READ = frozenset({"get", "list", "watch"})
 _LONG_SUBRESOURCES = frozenset({"proxy", "attach", "exec", "log", "portforward"})
 
 
+def is_reading(verb: str) -> bool:
+    return verb in _READ
+
+
 def is_long_running(verb: str, subresource: str, path: str) -> bool:
     return verb in ("watch", "proxy") or subresource in _LONG_SUBRESOURCES or path.startswith("/debug/pprof/")
 
@@ -54,7 +58,7 @@ class Limit:
         self._reading, self._writing = _Slots(reading), _Slots(writing)
 
     def slot(self, verb: str) -> _Slots:
-        return self._reading if verb in _READ else self._writing
+        return self._reading if is_reading(verb) else self._writing
 
     def used(self) -> dict[str, int]:
         return {"mutating": self._writing.used, "readOnly": self._reading.used}

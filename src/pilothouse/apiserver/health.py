@@ -5,53 +5,67 @@ Source: upstream's server/healthz; the names are those of its checks that have a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from pilothouse.api.exchange import Request, Response
 from pilothouse.api.field import quote
-from pilothouse.store.interface import StoreError
+from pilothouse.clock import Clock
+from pilothouse.store.interface import Store, StoreError
 
 _TEXT = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
+_STORE_S = 2.0  # upstream's --etcd-healthcheck-timeout and --etcd-readycheck-timeout
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
+    """`check` gives what is wrong; nothing where all is well."""
+
     name: str
-    check: Callable[[], Awaitable[bool]]
+    check: Callable[[], Awaitable[str]]
 
 
-async def _yes() -> bool:
-    return True
+async def _well() -> str:
+    return ""
 
 
 class Health:
-    """The checks by address. `store_answers` and `is_ready` are the server's."""
+    """The checks by address. `is_ready` and `stopping` are the server's."""
 
     def __init__(
-        self, store_answers: Callable[[], Awaitable[object]], is_ready: Callable[[], bool], stopping: Callable[[], bool]
+        self,
+        store: Store,
+        is_ready: Callable[[], bool],
+        stopping: Callable[[], bool],
+        clock: Clock,
     ) -> None:
-        async def etcd() -> bool:
+        async def etcd() -> str:
             try:
-                await store_answers()
-            except StoreError:
-                return False
-            return True
+                async with clock.timeout(_STORE_S):
+                    await store.revision()
+            except TimeoutError:
+                return "error getting data from etcd: context deadline exceeded"
+            except StoreError as error:
+                return f"error getting data from etcd: {error}"
+            return ""
 
-        async def ready() -> bool:
-            return is_ready()
+        async def ready() -> str:
+            return "" if is_ready() else "not finished"
 
-        async def running() -> bool:
-            return not stopping()
+        async def running() -> str:
+            return "process is shutting down" if stopping() else ""
 
-        ping, log, store = Check("ping", _yes), Check("log", _yes), Check("etcd", etcd)
+        ping, log, stored = Check("ping", _well), Check("log", _well), Check("etcd", etcd)
         hooks = [Check(f"poststarthook/{name}", ready) for name in _HOOKS]
-        live = [ping, log, store, *hooks]
+        live = [ping, log, stored, *hooks]
         self._checks = {
             "healthz": live,
             "livez": live,
             "readyz": [
-                ping, log, store, Check("etcd-readiness", etcd), Check("informer-sync", ready), *hooks,
+                ping, log, stored, Check("etcd-readiness", etcd), Check("informer-sync", ready), *hooks,
                 Check("shutdown", running),
             ],
         }  # fmt: skip
@@ -69,25 +83,27 @@ class Health:
             found = next((c for c in checks if c.name == name), None)
             if found is None:
                 return None
-            if await found.check():
+            wrong = await found.check()
+            if not wrong:
                 return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, b"ok")
-            return Response(500, dict(_TEXT), b"internal server error: not ok\n")
+            return Response(500, dict(_TEXT), f"internal server error: {wrong}\n".encode())
         return await self._all(root, checks, request)
 
     async def _all(self, root: str, checks: list[Check], request: Request) -> Response:
         excluded = {v for k, v in request.query if k == "exclude"}
-        unknown = set(excluded)
+        unknown = excluded - {check.name for check in checks}
+        asked = [check for check in checks if check.name not in excluded]
+        found = dict(zip(asked, await asyncio.gather(*(check.check() for check in asked)), strict=True))
         lines = []
         failed = False
         for check in checks:
-            if check.name in excluded:
-                unknown.discard(check.name)
+            if check not in found:
                 lines.append(f"[+]{check.name} excluded: ok")
-            elif await check.check():
-                lines.append(f"[+]{check.name} ok")
-            else:
+            elif found[check]:
                 failed = True
                 lines.append(f"[-]{check.name} failed: reason withheld")
+            else:
+                lines.append(f"[+]{check.name} ok")
         if unknown:
             names = ", ".join(quote(name) for name in sorted(unknown))
             lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")

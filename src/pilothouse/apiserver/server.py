@@ -28,6 +28,7 @@ from pilothouse.apiserver import (
     routing,
 )
 from pilothouse.apiserver.bootstrap import ensure
+from pilothouse.apiserver.compactor import Compactor
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.contracts import Attributes
 from pilothouse.apiserver.core import Core
@@ -41,7 +42,7 @@ from pilothouse.apiserver.metrics import Metrics
 from pilothouse.apiserver.objects import StoredObjects
 from pilothouse.apiserver.registry.feed import Feed
 from pilothouse.apiserver.registry.resources import Registry, built_in
-from pilothouse.apiserver.registry.storage import Leases
+from pilothouse.apiserver.registry.storage import Leases, store_failure
 from pilothouse.apiserver.requestinfo import RequestInfo
 from pilothouse.clock import Clock
 from pilothouse.store.interface import Store, StoreError
@@ -71,7 +72,7 @@ class APIServer:
         self.metrics = Metrics()
         self.discovery = Discovery(self.core)
         self.openapi: Any = None  # discovery_openapi.OpenAPI, once it is asked for
-        self.health = Health(store.revision, lambda: self.ready, self.core.stopping.is_set)
+        self.health = Health(store, lambda: self.ready, self.core.stopping.is_set, clock)
         self.objects = StoredObjects(self.core, self.handle)
         self._limit = flowcontrol.Limit(self.config.max_requests_inflight, self.config.max_mutating_requests_inflight)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -87,6 +88,9 @@ class APIServer:
         await asyncio.gather(*(s.cache.ready() for s in self.core.storages()))
         await self._build_policy()
         await CustomResources(self).start()
+        if self.config.etcd_compaction_interval_s > 0:
+            compactor = Compactor(self.store, self.clock, self.config.etcd_compaction_interval_s)
+            self.spawn(compactor.run(), "compactor")
         self.ready = True
 
     async def _build_policy(self) -> None:
@@ -169,7 +173,10 @@ class APIServer:
                 async with self.clock.timeout(limit_s):
                     return await self._authorized(request, info, attributes, local)
             except TimeoutError:
-                raise errors.timeout("Timeout: request did not complete within the allotted timeout") from None
+                within = "the allotted timeout"
+                if info.resource_request and not flowcontrol.is_reading(info.verb):
+                    within = "requested timeout - context deadline exceeded"
+                raise errors.timeout(f"Timeout: request did not complete within {within}") from None
 
     async def _authorized(self, request: Request, info: RequestInfo, attributes: Attributes, local: bool) -> Response:
         await authority.require(self.core, attributes)
@@ -179,7 +186,7 @@ class APIServer:
             return await self._resource(request, info, local)
         except StoreError as error:
             log.warning("%s %s: the store failed: %s", request.method, request.path, error)
-            raise errors.unavailable(f"the store failed: {error}") from error
+            raise store_failure(error) from error
 
     async def _resource(self, request: Request, info: RequestInfo, local: bool) -> Response:
         served = routing.resource(self.registry, info, request.method)

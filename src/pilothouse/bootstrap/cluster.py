@@ -11,12 +11,12 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from pilothouse.api.exchange import UserInfo
-from pilothouse.bootstrap import kubeconfig, pki
+from pilothouse.bootstrap import kubeconfig, pki, stores
 from pilothouse.bootstrap.directory import ClusterDirectory
 from pilothouse.bootstrap.failures import ClusterError
 from pilothouse.clock import Clock
@@ -62,6 +62,7 @@ class Options:
 
     nodes: int | None = None
     port: int | None = None
+    etcd: Mapping[str, str] = field(default_factory=dict)  # etcd_servers, etcd_cafile, …: those that were given
 
 
 class Parts:
@@ -159,8 +160,10 @@ class Cluster:
         except (ssl.SSLError, ValueError) as error:
             raise ClusterError(f"{directory.pki} is damaged: {error}; restore it or delete the cluster") from None
 
-        say("store")
-        store = await self._open_store()
+        etcd = stores.chosen(self.options.etcd, known.get("etcd") or {})
+        say("store" if not etcd else "connection to etcd")
+        store = await stores.open_store(directory, etcd, self.clock)
+        self._undo.append(store.close)
 
         say("API server")
         server = await self._start_server(store, keys, listening, context)
@@ -183,7 +186,7 @@ class Cluster:
             say(f"{wanted} nodes" if wanted != 1 else "1 node")
             await parts.nodes.register(wanted)
         await self._nodes_ready(parts.nodes, wanted or 0)
-        directory.remember({**known, "name": directory.name, "port": self.port})
+        directory.remember({**known, "name": directory.name, "port": self.port, "etcd": etcd})
         directory.tell(self.port, ready=True)
 
     async def _unlock(self) -> None:
@@ -211,17 +214,6 @@ class Cluster:
         last = FIRST_PORT + _PORTS_TRIED - 1
         raise ClusterError(f"all ports from {FIRST_PORT} to {last} are in use; choose another with --port")
 
-    async def _open_store(self) -> Store:
-        from pilothouse.store.embedded import open_store
-        from pilothouse.store.interface import StoreError
-
-        try:
-            store = await open_store(self.directory.store, self.clock)
-        except (StoreError, OSError) as error:
-            raise ClusterError(str(error)) from None
-        self._undo.append(store.close)
-        return store
-
     async def _start_server(
         self, store: Store, keys: pki.Pki, listening: socket.socket, context: ssl.SSLContext
     ) -> APIServer:
@@ -234,7 +226,7 @@ class Cluster:
             await server.start()
         except StoreError as error:
             await server.stop()
-            raise ClusterError(f"the store in {self.directory.store} failed: {error}") from None
+            raise ClusterError(f"the store failed: {error}") from None
         self._undo.append(server.stop)
         front = await http.serve(server, ssl_context=context, sock=listening)
         self._undo.append(front.stop)

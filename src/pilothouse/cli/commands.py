@@ -35,6 +35,22 @@ def _cluster(command: F) -> F:
     return click.option("--name", default="default", show_default=True, help="The cluster's name.")(command)
 
 
+def _etcd(command: F) -> F:
+    """kube-apiserver's options for an etcd cluster. They are remembered with the cluster."""
+    for option, metavar, text in (
+        ("--etcd-prefix", "PATH", "What the cluster's keys in etcd begin with (default: /registry)."),
+        ("--etcd-keyfile", "FILE", "The key of --etcd-certfile."),
+        ("--etcd-certfile", "FILE", "The client certificate for etcd."),
+        ("--etcd-cafile", "FILE", "Who signs the etcd servers' certificates."),
+        (
+            "--etcd-servers", "URLS",
+            "Keep the state in this etcd cluster: its members' addresses, with commas between (empty: in the embedded store).",
+        ),
+    ):  # fmt: skip
+        command = click.option(option, metavar=metavar, help=text)(command)
+    return command
+
+
 def _output(command: F) -> F:
     kinds = click.Choice(["text", "json"])
     return click.option("-o", "--output", type=kinds, default="text", show_default=True, help="Format.")(command)
@@ -63,7 +79,7 @@ def root() -> None:
     type=click.IntRange(1, 65535),
     help="The API server's port (default: the last one, or the first free from 6443).",
 )
-@click.option("--etcd-servers", metavar="URLS", help="Keep the state in this etcd cluster.")
+@_etcd
 @click.option(
     "--kubeconfig",
     is_flag=False,
@@ -74,8 +90,8 @@ def root() -> None:
 @click.option("--detach", is_flag=True, help="Return once the cluster is ready; it goes on in the background.")
 @click.option("-v", "--verbose", is_flag=True, help="Log what the parts do, on standard error.")
 def up(
-    name: str, data_dir: str | None, nodes: int | None, port: int | None, etcd_servers: str | None, kubeconfig: str | None,
-    detach: bool, verbose: bool,
+    name: str, data_dir: str | None, nodes: int | None, port: int | None, kubeconfig: str | None, detach: bool, verbose: bool,
+    **etcd: str | None,
 ) -> None:  # fmt: skip
     """Start a cluster.
 
@@ -84,15 +100,13 @@ def up(
       pilothouse up
       pilothouse up --nodes 1000 --port 7443
       pilothouse up --name test --detach --kubeconfig
+      pilothouse up --etcd-servers https://10.0.0.1:2379,https://10.0.0.2:2379,https://10.0.0.3:2379 \\
+        --etcd-cafile ca.crt --etcd-certfile client.crt --etcd-keyfile client.key
     """
-    if etcd_servers is not None:
-        raise ClusterError(
-            "--etcd-servers: this version keeps its state in the embedded store only; leave the option out"
-        )
     from pilothouse.cli import up as command
 
     directory = ClusterDirectory.of(name, data_dir)
-    settings = command.Settings(nodes, port, kubeconfig, verbose)
+    settings = command.Settings(nodes, port, kubeconfig, verbose, {k: v for k, v in etcd.items() if v is not None})
     (command.in_background if detach else command.in_foreground)(directory, settings)
 
 

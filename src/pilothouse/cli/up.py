@@ -7,7 +7,7 @@ import logging
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -28,6 +28,7 @@ class Settings:
     port: int | None = None
     kubeconfig: str | None = None  # None: leave the user's alone; empty: the user's own; else that file
     verbose: bool = False
+    etcd: dict[str, str] = field(default_factory=dict)  # the options --etcd-…, those that were given
 
 
 class Progress:
@@ -72,7 +73,7 @@ async def _run(directory: ClusterDirectory, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, asked)
-    cluster = Cluster(directory, clock, Options(settings.nodes, settings.port))
+    cluster = Cluster(directory, clock, Options(settings.nodes, settings.port, settings.etcd))
     progress = Progress()
     try:
         await cluster.start(progress)
@@ -125,6 +126,8 @@ def in_background(directory: ClusterDirectory, settings: Settings) -> None:
     for option, value in (("--nodes", settings.nodes), ("--port", settings.port)):
         if value is not None:
             command += [option, str(value)]
+    for name, text in settings.etcd.items():
+        command += [f"--{name.replace('_', '-')}", text]
     if settings.verbose:
         command.append("--verbose")
     with open(directory.log, "wb") as log:

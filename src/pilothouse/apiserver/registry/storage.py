@@ -15,9 +15,7 @@ from pilothouse.clock import Clock
 from pilothouse.store.interface import (
     Compare,
     Delete,
-    InvalidRequest,
     LeaseNotFound,
-    NoSpace,
     Put,
     Range,
     RangeResult,
@@ -25,7 +23,6 @@ from pilothouse.store.interface import (
     StoreError,
     Txn,
     TxnResult,
-    Unavailable,
 )
 
 _LEASE_REUSE_S = 60
@@ -62,18 +59,11 @@ class Leases:
 
 
 def store_failure(error: StoreError) -> StatusError:
-    """What a client is told of a store's failure."""
-    if isinstance(error, InvalidRequest):
-        return (
-            errors.too_large(f"Request entity too large: {error}")
-            if "too large" in str(error)
-            else errors.internal(str(error))
-        )
-    if isinstance(error, NoSpace):
-        return errors.internal(str(error))
-    if isinstance(error, Unavailable):
-        return errors.unavailable(f"the store is unavailable: {error}")
-    return errors.internal(str(error))
+    """What a client is told of a store's failure: the store's words, as upstream's server passes on etcd's."""
+    message = str(error)
+    if message == "etcdserver: request is too large" or "trying to send message larger than max" in message:
+        return errors.too_large(f"Request entity too large: {message}")
+    return StatusError(500, "", message)
 
 
 class Storage:

@@ -59,6 +59,7 @@ class Calls:
                     if not (repeat and is_unanswered(error)):
                         raise failure_of(error) from None
                     repeated = True
+                    self.endpoints.doubt(endpoint)
                 log.info("%s of %s: %s", method.name, endpoint.url, error.details())
             except asyncio.CancelledError:
                 task = asyncio.current_task()

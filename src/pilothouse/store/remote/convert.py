@@ -52,7 +52,7 @@ class Converter:
     def out_end(self, end: bytes) -> bytes:
         return self._ends.get(end) or self.out(end) if self.moved else end
 
-    def _into(self, key: bytes) -> bytes:
+    def into(self, key: bytes) -> bytes:
         return _ROOT + key[len(self._outer) :] if self.moved and key.startswith(self._outer) else key
 
     # Requests
@@ -82,6 +82,14 @@ class Converter:
             failure=[self._op(o) for o in op.failure],
         )
 
+    def watch(self, key: bytes, range_end: bytes, *, prev_kv: bool, no_put: bool, no_delete: bool) -> Any:
+        """Without the revision to start from."""
+        filters = [number for number, wanted in enumerate((no_put, no_delete)) if wanted]
+        return pb.WatchCreateRequest(
+            key=self.out(key), range_end=self.out_end(range_end), progress_notify=True, prev_kv=prev_kv, fragment=True,
+            filters=filters,
+        )  # fmt: skip
+
     def _op(self, op: Op) -> Any:
         if isinstance(op, Range):
             return pb.RequestOp(request_range=self.range(op))
@@ -107,7 +115,7 @@ class Converter:
     # Results
 
     def key_value(self, kv: Any) -> KeyValue:
-        key = self._into(kv.key) if self.moved else kv.key
+        key = self.into(kv.key) if self.moved else kv.key
         return KeyValue(key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)
 
     def range_result(self, response: Any, revision: int) -> RangeResult:

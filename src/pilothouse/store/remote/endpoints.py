@@ -19,6 +19,7 @@ from pilothouse.store.rpc.messages import of
 from pilothouse.store.rpc.services import Method
 
 API_VERSION: Final = "3.7"
+DOUBT_S: Final = 5.0
 _CHANNEL: Final = (
     ("grpc.keepalive_time_ms", 30_000),  # upstream's API server notices a dead member as soon
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -51,6 +52,7 @@ class Endpoint:
         self.url = url
         self.target, secure = parse(url, bool(options.ca_file or options.cert_file))
         self.ready = False
+        self.doubted_until_s = 0.0  # it gave no answer: others are asked first for a while
         self._options = _CHANNEL
         self._credentials = credentials(options) if secure else None
         self._channel: Any = None
@@ -162,17 +164,24 @@ class Endpoints:
             await channel.wait_for_state_change(state)
 
     async def pick(self, avoid: Endpoint | None = None) -> Endpoint:
-        """The next that is connected, another than `avoid` where there is one. Waits for one. Raises Unavailable once closed."""
+        """The next that is connected: another than `avoid` and one that answered, where there is such. Waits for one. Raises
+        Unavailable once closed."""
         while True:
             if self._closed:
                 raise Unavailable("the store is closed")
             ready = [endpoint for endpoint in self.all if endpoint.ready]
-            others = [endpoint for endpoint in ready if endpoint is not avoid] or ready
-            if others:
+            if len(ready) > 1:
+                now_s = self._clock.monotonic()
+                ready = [endpoint for endpoint in ready if endpoint.doubted_until_s <= now_s] or ready
+                ready = [endpoint for endpoint in ready if endpoint is not avoid] or ready
+            if ready:
                 self._turn += 1
-                return others[self._turn % len(others)]
+                return ready[self._turn % len(ready)]
             self._changed.clear()
             await self._changed.wait()
+
+    def doubt(self, endpoint: Endpoint) -> None:
+        endpoint.doubted_until_s = self._clock.monotonic() + DOUBT_S
 
     async def close(self) -> None:
         self._closed = True

@@ -12,11 +12,13 @@ from pilothouse.store.interface import (
     Delete,
     DeleteResult,
     LeaseNotFound,
+    LeaseStatus,
     Op,
     Put,
     PutResult,
     Range,
     RangeResult,
+    Status,
     StoreError,
     Txn,
     TxnResult,
@@ -36,7 +38,9 @@ _KV, _LEASE, _MAINTENANCE = "etcdserverpb.KV", "etcdserverpb.Lease", "etcdserver
 _RANGE, _PUT, _DELETE = method(_KV, "Range"), method(_KV, "Put"), method(_KV, "DeleteRange")
 _TXN, _COMPACT = method(_KV, "Txn"), method(_KV, "Compact")
 _GRANT, _REVOKE, _KEEP = method(_LEASE, "LeaseGrant"), method(_LEASE, "LeaseRevoke"), method(_LEASE, "LeaseKeepAlive")
+_LEFT, _LEASES = method(_LEASE, "LeaseTimeToLive"), method(_LEASE, "LeaseLeases")
 _STATUS = method(_MAINTENANCE, "Status")
+_SHARED_S: Final = 0.05
 _PROBE: Final = b"/registry/health"
 # Before these, progress notifications may come before the events that they speak of (etcd issue 15220).
 _OLDEST: Final = {(3, 4): 31, (3, 5): 13}
@@ -69,7 +73,7 @@ async def _why(endpoints: Endpoints) -> str:
         try:
             await endpoint.call(_STATUS)(pb.StatusRequest().SerializeToString(), timeout=1, metadata=metadata())
         except grpc.aio.AioRpcError as error:
-            text = (error.details() or "").rpartition("last error: ")[2]
+            text = re.sub(r"^\w+: (ipv[46]:\S+: )?", "", (error.details() or "").rpartition("last error: ")[2])
             said.append(f"{endpoint.url} ({text or error.code().name})")
     return ", ".join(said) or "they did for a moment"
 
@@ -118,13 +122,20 @@ class RemoteStore:
 
     async def _ask_revision(self, before: asyncio.Task[int] | None) -> int:
         if before is not None:
-            await asyncio.wait([before])
+            await asyncio.wait([before], timeout=_SHARED_S)  # a member that hangs must not hold up all
         self._asked, self._next = self._next, None
         request = pb.RangeRequest(key=self._converter.out(_PROBE), count_only=True)
         return self._heard((await self._calls.unary(_RANGE, request, repeat=True)).response)
 
     def watch(
-        self, key: bytes, range_end: bytes = b"", *, start_revision: int = 0, prev_kv: bool = False
+        self,
+        key: bytes,
+        range_end: bytes = b"",
+        *,
+        start_revision: int = 0,
+        prev_kv: bool = False,
+        no_put: bool = False,
+        no_delete: bool = False,
     ) -> RemoteWatch:
         first: asyncio.Task[int] | None = None
         if not start_revision:
@@ -135,9 +146,8 @@ class RemoteStore:
         async def start() -> int:
             return start_revision if first is None else await asyncio.shield(first)
 
-        watch = RemoteWatch(
-            self._calls, self._converter, key, range_end, prev_kv, start, lambda: self._newest, self._watches.discard
-        )
+        wanted = self._converter.watch(key, range_end, prev_kv=prev_kv, no_put=no_put, no_delete=no_delete)
+        watch = RemoteWatch(self._calls, self._converter, wanted, start, lambda: self._newest, self._watches.discard)
         self._watches.add(watch)
         return watch
 
@@ -176,16 +186,16 @@ class RemoteStore:
             await asyncio.wait(list(self._starting))
         return await self._calls.unary(of, request, repeat=repeat)
 
-    async def compact(self, revision: int) -> None:
-        answer = None
+    async def compact(self, revision: int, *, physical: bool = False) -> None:
+        request = pb.CompactionRequest(revision=revision, physical=physical)
         try:
-            answer = await self._calls.unary(_COMPACT, pb.CompactionRequest(revision=revision), repeat=False)
-        except Unavailable:  # asked again it is compacted, or was
+            response, _ = await self._calls.unary(_COMPACT, request, repeat=False)
+        except Unavailable:  # asked again it is compacted, or was already
             try:
-                answer = await self._calls.unary(_COMPACT, pb.CompactionRequest(revision=revision), repeat=True)
+                response, _ = await self._calls.unary(_COMPACT, request, repeat=True)
             except Compacted:
                 return
-        self._heard(answer.response)
+        self._heard(response)
 
     # Leases
 
@@ -229,6 +239,22 @@ class RemoteStore:
     async def lease_revoke(self, lease: int) -> None:
         answer = await self._calls.unary(_REVOKE, pb.LeaseRevokeRequest(ID=lease), repeat=False)
         self._heard(answer.response)
+
+    async def lease_time_to_live(self, lease: int, *, keys: bool = False) -> LeaseStatus:
+        request = pb.LeaseTimeToLiveRequest(ID=lease, keys=keys)
+        found = (await self._calls.unary(_LEFT, request, repeat=True)).response
+        if found.TTL < 0:
+            raise LeaseNotFound
+        return LeaseStatus(lease, found.grantedTTL, found.TTL, [self._converter.into(key) for key in found.keys])
+
+    async def lease_list(self) -> list[int]:
+        found = (await self._calls.unary(_LEASES, pb.LeaseLeasesRequest(), repeat=True)).response
+        return [lease.ID for lease in found.leases]
+
+    async def status(self) -> Status:
+        """Of one member, whichever answers."""
+        said = (await self._calls.unary(_STATUS, pb.StatusRequest(), repeat=True)).response
+        return Status(self._heard(said), said.dbSize, said.dbSizeInUse, said.raftIndex, said.raftTerm)
 
     async def close(self) -> None:
         """Ends the watches and the connections."""

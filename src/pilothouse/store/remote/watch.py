@@ -32,15 +32,17 @@ class _Broken(Exception):
 
 
 class RemoteWatch:
-    """`start`: gives the first revision to deliver. `present`: gives the newest revision that this client heard of."""
+    """`wanted`: a WatchCreateRequest without a revision. `start`: gives the first revision to deliver. `present`: gives the
+    newest revision that this client heard of."""
 
     def __init__(
-        self, calls: Calls, converter: Converter, key: bytes, range_end: bytes, prev_kv: bool,
-        start: Callable[[], Awaitable[int]], present: Callable[[], int], ended: Callable[[RemoteWatch], None],
+        self, calls: Calls, converter: Converter, wanted: Any, start: Callable[[], Awaitable[int]],
+        present: Callable[[], int], ended: Callable[[RemoteWatch], None],
     ) -> None:  # fmt: skip
         self._calls, self._converter = calls, converter
-        self._key, self._range_end, self._prev_kv = key, range_end, prev_kv
+        self._create = pb.WatchRequest(create_request=wanted)
         self._start, self._present, self._tell_ended = start, present, ended
+        self._exact = False  # begin there exactly: what comes before is compacted
         self._next = 0  # the revision to go on from; 0: not known yet
         self._stream: Any = None
         self._endpoint: Endpoint | None = None
@@ -96,13 +98,12 @@ class RemoteWatch:
             self._next = await self._start()
         endpoint = self._endpoint = await self._calls.endpoints.pick(self._endpoint)
         stream = endpoint.call(method("etcdserverpb.Watch", "Watch"))(metadata=metadata(require_leader=True))
-        asked = pb.WatchCreateRequest(
-            key=self._converter.out(self._key), range_end=self._converter.out_end(self._range_end),
-            start_revision=self._next, progress_notify=True, prev_kv=self._prev_kv, fragment=True,
-        )  # fmt: skip
+        # Members tell no progress to a watch that begins in the future, so begin with what was delivered last.
+        early = self._next > max(self._present(), 1) and not self._exact
+        self._create.create_request.start_revision = self._next - early
         try:
             async with self._calls.clock.timeout(ATTEMPT_S):
-                await stream.write(pb.WatchRequest(create_request=asked).SerializeToString())
+                await stream.write(self._create.SerializeToString())
                 created = await self._read(stream)
                 if not created.created:
                     raise _Broken
@@ -146,6 +147,9 @@ class RemoteWatch:
     def _refused(self, response: Any) -> None:
         if response.canceled:
             if response.compact_revision:
+                if response.compact_revision <= self._next and not self._exact:
+                    self._exact = True
+                    raise _Broken
                 raise failure("OUT_OF_RANGE", _COMPACTED, response.compact_revision)
             raise failure("UNAVAILABLE", response.cancel_reason or "etcdserver: watch canceled")
 
