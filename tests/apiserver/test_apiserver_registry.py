@@ -209,16 +209,16 @@ async def test_watchers_by_field(store: MemoryStore, registry: Registry) -> None
     feed, storage = await storage_of(store, served)
     cache = storage.cache
     await cache.ready()
-    at = sorted(served.rules.field_names).index("spec.nodeName")
+    at = sorted(served.kind.field_names).index("spec.nodeName")
     asked = 0
 
     def watch(node: str) -> Watcher:
         def on(entry: Entry) -> bool:
             nonlocal asked
             asked += 1
-            return entry.fields(served.rules)[at] == node
+            return entry.fields(served.kind)[at] == node
 
-        return cache.watch(predicate=on, trigger=Trigger(served.rules, at, node), after=None, limit=10)
+        return cache.watch(predicate=on, trigger=Trigger(served.kind, at, node), after=None, limit=10)
 
     watchers = {f"n{i}": watch(f"n{i}") for i in range(50)}
     for node in ("", "n1", "n1", "n2"):

@@ -13,6 +13,8 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from pilothouse.api.gotext import go_value
+
 
 class ErrorType(Enum):
     """The value is a cause's `reason`."""
@@ -94,6 +96,8 @@ def render(value: Any) -> str:
         return quote(value)
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float):
+        return go_value(value)
     text = orjson.dumps(value).decode()
     if isinstance(value, (dict, list)):  # Go's json.Marshal escapes these
         text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,4 +1,4 @@
-"""Numbers as Go's libraries see and show them."""
+"""Numbers as Go's libraries see them."""
 
 from __future__ import annotations
 
@@ -27,22 +27,3 @@ def is_json_integer(value: float) -> bool:
     if abs(value) == nearest:
         return True
     return nearest != 0 and abs(abs(value) - nearest) / (abs(value) + nearest) < _EPSILON
-
-
-def go_float(value: float) -> str:
-    """fmt's %v of a float64."""
-    if not math.isfinite(value):
-        return {math.inf: "+Inf", -math.inf: "-Inf"}.get(value, "NaN")
-    if value == 0:
-        return "-0" if math.copysign(1, value) < 0 else "0"
-    shortest = _shortest(value)
-    power = int(shortest.partition("e")[2])
-    if not -4 <= power < 6:
-        return shortest
-    plain = repr(value)
-    return plain.removesuffix(".0")
-
-
-def _shortest(value: float) -> str:
-    """Mantissa and exponent of two digits at least: 1e+06, 1.5e-07."""
-    return next(t for p in range(18) if float(t := f"{value:.{p}e}") == value or p == 17)

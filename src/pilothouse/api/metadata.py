@@ -34,8 +34,8 @@ def masked(name: str) -> str:
     return name[:-1] + "a" if len(name) > 1 and name.endswith("-") else name
 
 
-def validate(meta: Obj, namespaced: bool, rule: NameRule | None) -> ErrorList:
-    """Of an object to create."""
+def validate(meta: Obj, namespaced: bool, rule: NameRule | None, *, core: bool = True) -> ErrorList:
+    """Of an object to create. `core`: finalizers of kinds that are not of extensions have standard or qualified names."""
     rule = rule or subdomain
     found: ErrorList = []
     generate, name, namespace = meta.get("generateName"), meta.get("name"), meta.get("namespace")
@@ -52,17 +52,17 @@ def validate(meta: Obj, namespaced: bool, rule: NameRule | None) -> ErrorList:
             found += [field.invalid("metadata.namespace", namespace, why) for why in names.dns1123_label(namespace)]
     elif namespace:
         found.append(field.forbidden("metadata.namespace", "not allowed on this type"))
-    return found + _common(meta)
+    return found + _common(meta, core)
 
 
-def _common(meta: Obj) -> ErrorList:
+def _common(meta: Obj, core: bool) -> ErrorList:
     found: ErrorList = []
     if (meta.get("generation") or 0) < 0:
         found.append(field.invalid("metadata.generation", meta["generation"], "must be greater than or equal to 0"))
     found += labels(meta.get("labels") or {}, "metadata.labels")
     found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
     found += owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
-    return found + finalizers(meta.get("finalizers") or [], "metadata.finalizers")
+    return found + finalizers(meta.get("finalizers") or [], "metadata.finalizers", core=core)
 
 
 def labels(given: dict[str, str], path: str) -> ErrorList:
@@ -112,12 +112,14 @@ def owners(given: list[Any], path: str) -> ErrorList:
     return found
 
 
-def finalizers(given: list[str], path: str) -> ErrorList:
+def finalizers(given: list[str], path: str, *, core: bool = True) -> ErrorList:
     found: ErrorList = []
     for one in given:
         found += [field.invalid(path, one, why) for why in names.qualified_name(one)]
     if "orphan" in given and "foregroundDeletion" in given:
         found.append(field.invalid(path, given, "finalizer orphan and foregroundDeletion cannot be both set"))
+    if not core:
+        return found
     bare = [(i, one) for i, one in enumerate(given) if "/" not in one and one not in _STANDARD_FINALIZERS]
     return found + [field.invalid(f"{path}[{i}]", one, _UNQUALIFIED) for i, one in bare]
 

@@ -16,6 +16,13 @@ def copy(value: Any) -> Any:
     return value
 
 
+def in_order(value: Any) -> Any:
+    """A copy with the keys of every object sorted: how Go writes maps."""
+    if isinstance(value, dict):
+        return {k: in_order(value[k]) for k in sorted(value)}
+    return [in_order(v) for v in value] if isinstance(value, list) else value
+
+
 def get(obj: Any, *path: str, default: Any = None) -> Any:
     """The value at `path` of nested dicts, or `default` where a step is absent, null or no dict."""
     for step in path:

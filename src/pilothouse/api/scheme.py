@@ -56,6 +56,7 @@ class Resource:
     categories: tuple[str, ...] = ()
     subresources: dict[str, Subresource] = field(default_factory=dict)
     default: bool = True  # served without flags
+    listed_as: str = ""  # the kind of lists, where it is not the kind with List after it
 
     @property
     def gvk(self) -> GVK:
@@ -63,7 +64,7 @@ class Resource:
 
     @property
     def list_kind(self) -> str:
-        return self.kind + "List"
+        return self.listed_as or self.kind + "List"
 
 
 def split_api_version(api_version: str) -> tuple[str, str]:

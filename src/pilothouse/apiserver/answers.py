@@ -41,6 +41,8 @@ async def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Response
         if plain and not scope.local:
             return _sliced(scope, tables.of_list(scope, entries, meta), JSON)
         return of_object(scope, tables.transform(scope, entries, meta))
+    if served.stored.custom:
+        meta = {"continue": "", **meta}  # upstream's untyped lists always say it
     head: Obj = {"kind": served.resource.list_kind, "apiVersion": served.gvr.api_version, "metadata": meta}
     if scope.local:
         return _local(scope, {**head, "items": [e.of(served) for e in entries]}, 200)

@@ -198,6 +198,9 @@ class SubresourceStrategy:
     read: Callable[[Obj], Obj] | None = None
     """(obj): what a GET shows, where that is of another kind (Scale). Raises StatusError."""
 
+    check: Callable[[Obj], None] | None = None
+    """(obj): raises StatusError where a GET of the subresource has nothing to show."""
+
     write: Callable[[Obj, Obj], None] | None = None
     """(obj, sent): puts what was sent, of the other kind, into obj. Raises StatusError (422) for what cannot be."""
 

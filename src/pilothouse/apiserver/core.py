@@ -62,7 +62,8 @@ class Core:
         found = self._storages.get(name)
         if found is None or found.stored is not stored:
             if found is not None:
-                if found.stored.gvk == stored.gvk and found.stored.prefix == stored.prefix:
+                same = found.stored.gvk == stored.gvk or (found.stored.custom and stored.custom)
+                if same and found.stored.prefix == stored.prefix:
                     found.adopt(stored)
                     return found
                 found.cache.detach()

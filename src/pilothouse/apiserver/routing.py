@@ -36,6 +36,12 @@ def resource(registry: Registry, info: RequestInfo, method: str) -> ServedResour
         raise errors.path_not_found()
     found = served.resource
     parts = len(info.parts)
+    if served.stored.custom and not info.watch_prefix:
+        named = parts > 1 and bool(info.parts[1])
+        if bool(info.namespace) > found.namespaced or (
+            found.namespaced and not info.namespace and (named or method == "POST")
+        ):
+            raise PageNotFound  # upstream hands it on to whoever comes after custom resources: nobody
     if info.verb == "proxy" or (not found.namespaced and info.namespace and info.resource != "namespaces"):
         raise errors.path_not_found()
     if info.watch_prefix:
@@ -70,6 +76,8 @@ def _any_named(served: ServedResource) -> bool:
 
 def _subresource(served: ServedResource, info: RequestInfo, method: str) -> None:
     found = served.resource.subresources.get(info.subresource)
+    if found is None and served.stored.custom and info.name:
+        raise errors.not_found(info.group, info.resource, info.name)
     if found is None or (served.resource.namespaced and not info.namespace) or not info.name:
         raise errors.path_not_found()
     if info.subresource in _PROXIES:

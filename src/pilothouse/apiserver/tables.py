@@ -46,7 +46,7 @@ class _Cells:
 
     def __init__(self, served: ServedResource, now_s: float) -> None:
         self._served, self._now_s = served, now_s
-        self._row_of = served.row or served.rules.row
+        self._row_of = served.row or served.kind.row
 
     def of(self, entry: Entry) -> bytes:
         kept, served = entry.row, self._served
@@ -94,7 +94,7 @@ def _not_acceptable(message: str) -> StatusError:
 def partial(scope: Scope, obj: Obj, api_version: str) -> Obj:
     """Of an object in memory."""
     meta = obj["metadata"]
-    converted = scope.served.rules.converted_annotations
+    converted = scope.served.kind.converted_annotations
     if converted and meta.get("annotations"):
         left = {k: v for k, v in meta["annotations"].items() if k not in converted}
         meta = {k: v for k, v in meta.items() if k != "annotations"} | ({"annotations": left} if left else {})
@@ -117,7 +117,7 @@ def table(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None, *, head
     wanted = include_object(scope)
     now_s = scope.core.clock.now()
     api_version = f"meta.k8s.io/{scope.output.version}"
-    row_of = served.row or served.rules.row
+    row_of = served.row or served.kind.row
     rows: list[Obj] = []
     for entry in entries:
         obj = entry.of(served)

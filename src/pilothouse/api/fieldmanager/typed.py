@@ -118,7 +118,8 @@ def fields_of(place: Place, value: Any) -> Set:
         for name, inner in value.items():
             at = below(place, name)
             found = fields_of(at, inner)
-            if inner is None or inner == {} or (place.kind == "map" and SELF not in found):
+            free = place.kind == "map" or (place.type is not None and name not in place.type.fields)
+            if inner is None or inner == {} or (free and SELF not in found):
                 found = sets.union(found, LEAF)
             if found:
                 out[f"f:{name}"] = found

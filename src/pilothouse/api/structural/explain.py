@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from pilothouse.api import field as fields
 from pilothouse.api.field import ErrorList, FieldError, quote
-from pilothouse.api.gonumbers import go_float, is_json_integer, single_precision_max
-from pilothouse.api.objects import Obj
+from pilothouse.api.gonumbers import is_json_integer, single_precision_max
+from pilothouse.api.gotext import go_value
+from pilothouse.api.objects import Obj, in_order
 from pilothouse.api.structural import formats, regexp
 from pilothouse.api.structural.correlation import Correlated, same
 
 _INT64: Final = 1 << 63
-_NOWHERE: Final = "<nil>"  # the name of no path
+NOWHERE: Final = "<nil>"  # the name of no path
 
 
 @dataclass(slots=True)
@@ -72,7 +73,7 @@ def explain(
     """`path` is where the value stands: `` for an object."""
     result = _ratcheted(value, schema, "", past, style)
     return [
-        fault.make(_joined(path, fault.path)) if fault.make else fields.invalid(path or _NOWHERE, "", fault.text)
+        fault.make(_joined(path, fault.path)) if fault.make else fields.invalid(path or NOWHERE, "", fault.text)
         for fault in result.faults
     ]
 
@@ -80,7 +81,7 @@ def explain(
 def _joined(base: str, path: str) -> str:
     path = path.removeprefix(".")
     if not path:
-        return base or _NOWHERE
+        return base or NOWHERE
     return f"{base}.{path}" if base else path
 
 
@@ -244,7 +245,7 @@ def _number(result: _Result, value: float, types: tuple[str, ...], form: str, sc
         _in_range(one, limit, kind, form, f"{name} boundary", path)
         exact = not one.faults and isinstance(value, int)
         bound = int(limit) if exact else float(limit)
-        shown = str(bound) if exact else go_float(bound)
+        shown = str(bound) if exact else go_value(bound)
         seen = value if exact else float(value)
         if (seen - bound) * sign > 0 or (exclusive and seen == bound):
             words = "less than" if sign > 0 else "greater than"
@@ -278,9 +279,9 @@ def _multiple(result: _Result, value: float, step: float, *, exact: bool, path: 
         return
     step, value = float(step), float(value)
     if step <= 0:
-        result.add(_positive(path, step, go_float(step)))
+        result.add(_positive(path, step, go_value(step)))
     elif not is_json_integer(1 / step * value if step < 1 else value / step):
-        result.add(_invalid(path, value, f"should be a multiple of {go_float(step)}"))
+        result.add(_invalid(path, value, f"should be a multiple of {go_value(step)}"))
 
 
 def _positive(path: str, step: float, shown: str) -> _Fault:
@@ -325,10 +326,10 @@ def _enum(result: _Result, value: Any, schema: Obj, path: str) -> None:
     allowed = schema.get("enum")
     if not allowed or in_enum(value, allowed):
         return
-    shown = [one if isinstance(one, str) else fields.render([one])[1:-1] for one in allowed]
+    shown = [one if isinstance(one, str) else fields.render([in_order(one)])[1:-1] for one in allowed]
 
     def make(at: str) -> FieldError:
-        return fields.not_supported(at, value, shown)
+        return fields.not_supported(at, in_order(value), shown)
 
     result.add(_Fault(f"{path} in body should be one of {shown}", make, path))
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from pilothouse.api import field
 from pilothouse.api.field import ErrorList
-from pilothouse.api.objects import Obj
+from pilothouse.api.objects import Obj, in_order
 
 Judge: TypeAlias = Callable[[Any, str], ErrorList]
 
@@ -39,7 +39,7 @@ def compiled(schema: Obj) -> Judge | None:
                     found += below(value[name], f"{path}.{name}" if path else name)
         elif isinstance(value, list):
             if kind == "set":
-                found += [field.duplicate(f"{path}[{i}]", value[i]) for i in _repeats(value)]
+                found += [field.duplicate(f"{path}[{i}]", in_order(value[i])) for i in _repeats(value)]
             elif kind == "map":
                 found += _map(value, keys, path)
             if element is not None:

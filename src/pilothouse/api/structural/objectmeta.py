@@ -136,5 +136,5 @@ def _metadata(value: Any, path: str) -> ErrorList:
     except DecodeError as e:
         return [field.invalid(path, value, str(e))]
     meta = {**meta, "name": meta.get("name") or "fakename"}
-    found = metadata.validate(meta, bool(meta.get("namespace")), lambda name, _: names.path_segment(name))
+    found = metadata.validate(meta, bool(meta.get("namespace")), lambda name, _: names.path_segment(name), core=False)
     return [replace(e, field=path + e.field.removeprefix("metadata")) for e in found]

@@ -1,199 +1,124 @@
-"""What a structural schema does to a value: removes what it does not list, fills in defaults, and judges the rest.
+"""`Schema`: a version's structural schema, compiled once: what it does to objects, and what it finds wrong with them.
 
-Source: upstream's apiextensions-apiserver/pkg/apiserver/schema (pruning, defaulting) and kube-openapi's validation messages.
+Source: upstream's apiextensions-apiserver (unstructuredSchemaCoercer, unstructuredDefaulter, customResourceValidator).
 """
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
 from typing import Any, Final
 
-from pilothouse.api import field
-from pilothouse.api.field import ErrorList
-from pilothouse.api.objects import Obj, copy
+from pilothouse.api.field import ErrorList, ErrorType, FieldError
+from pilothouse.api.objects import Obj
+from pilothouse.api.structural import defaulting, listtype, objectmeta, pruning, rules, typing, validity
+from pilothouse.api.structural.correlation import Correlated
+from pilothouse.api.structural.explain import NOWHERE, explain
+from pilothouse.api.types import Type
 
-_OWN: Final = frozenset({"apiVersion", "kind", "metadata"})
-_TYPES: Final = {"object": dict, "array": list, "string": str, "boolean": bool}
-
-
-def prune(value: Any, schema: Obj, *, root: bool = False) -> None:
-    """Changes value: takes out fields that the schema does not list."""
-    if isinstance(value, dict):
-        if schema.get("x-kubernetes-preserve-unknown-fields"):
-            for name, below in (schema.get("properties") or {}).items():
-                if name in value:
-                    prune(value[name], below)
-            return
-        properties, rest = schema.get("properties") or {}, schema.get("additionalProperties")
-        for name in list(value):
-            if root and name in _OWN:
-                continue
-            if name in properties:
-                prune(value[name], properties[name])
-            elif isinstance(rest, dict):
-                prune(value[name], rest)
-            elif not rest:
-                del value[name]
-    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
-        for item in value:
-            prune(item, schema["items"])
+# Errors after which the rules are not looked at: they could not be told from it.
+_BLOCKING: Final = frozenset(
+    {
+        ErrorType.NOT_SUPPORTED, ErrorType.REQUIRED, ErrorType.TOO_LONG, ErrorType.TOO_MANY, ErrorType.TYPE_INVALID,
+    }
+)  # fmt: skip
+_UNCHECKED: Final = (
+    "some validation rules were not checked because the object was invalid; correct the existing errors to complete "
+    "validation"
+)
 
 
-def default(value: Any, schema: Obj) -> None:
-    """Changes value: fills in what was left out, and nulls that may not be."""
-    if isinstance(value, dict):
-        for name, below in (schema.get("properties") or {}).items():
-            if "default" in below and (name not in value or (value[name] is None and not below.get("nullable"))):
-                value[name] = copy(below["default"])
-            if name in value:
-                default(value[name], below)
-        rest = schema.get("additionalProperties")
-        if isinstance(rest, dict):
-            for name in value:
-                if name not in (schema.get("properties") or {}):
-                    default(value[name], rest)
-    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
-        for item in value:
-            default(item, schema["items"])
+class Schema:
+    """Everything is compiled when it is first needed: most definitions of a cluster are never used."""
 
+    def __init__(self, schema: Obj, *, preserve: bool = False) -> None:
+        """`preserve`: nothing is pruned (spec.preserveUnknownFields of old definitions)."""
+        self._schema, self._preserve = schema, preserve
+        self._ready = False
 
-def validate(value: Any, schema: Obj, path: str = "") -> ErrorList:
-    found: ErrorList = []
-    if value is None:
-        if not schema.get("nullable") and schema.get("type"):
-            found.append(_type(path, value, schema["type"]))
+    def _compile(self) -> None:
+        schema = self._schema
+        self._prune = pruning.compiled(schema, root=True)
+        self._coerce = objectmeta.coercer(schema)
+        self._default = defaulting.compiled(schema)
+        self._valid = validity.compiled(schema)
+        self._embedded = objectmeta.validator(schema)
+        self._lists = listtype.compiled(schema)
+        self._rules = rules.compiled(schema)
+        status = (schema.get("properties") or {}).get("status")
+        self._status: Obj | None = status
+        self._status_valid = validity.compiled(status) if status is not None else None
+        self._ready = True
+
+    def type(self) -> Type:
+        return typing.of_root(self._schema)
+
+    def read(self, obj: Obj) -> list[str]:
+        """Changes obj: takes out what the schema does not list, and nulls that may not be; embedded metadata comes into its
+        form. Returns the paths of what it took out. The object's own metadata is the caller's. Raises objectmeta.Refused."""
+        if not self._ready:
+            self._compile()
+        unknown: list[str] = []
+        if not self._preserve:
+            self._prune(obj, "", unknown)
+            unknown.sort()
+            pruning.drop_nulls(obj, self._schema)
+        if self._coerce is not None:
+            found: list[str] = []
+            self._coerce(obj, "", found)
+            unknown += sorted(found)
+        return unknown
+
+    def default(self, obj: Obj) -> None:
+        """Changes obj."""
+        if not self._ready:
+            self._compile()
+        if self._default is not None:
+            self._default(obj)
+
+    def validate(self, obj: Obj) -> ErrorList:
+        """Of an object to create, but for its metadata."""
+        if not self._ready:
+            self._compile()
+        found = [] if self._valid(obj) else explain(obj, self._schema)
+        if self._embedded is not None:
+            found += self._embedded(obj, "")
+        if self._lists is not None:
+            found += self._lists(obj, "")
         return found
-    if schema.get("x-kubernetes-int-or-string"):
-        if isinstance(value, bool) or not isinstance(value, (int, str)):
-            found.append(_type(path, value, "integer,string"))
-        return found
-    kind = schema.get("type")
-    if kind and not _is(kind, value):
-        return [_type(path, value, kind)]
-    if schema.get("enum") is not None and value not in schema["enum"]:
-        found.append(field.not_supported(path, value, [str(v) for v in schema["enum"]]))
-    if isinstance(value, str):
-        found += _string(value, schema, path)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        found += _number(value, schema, path)
-    elif isinstance(value, list):
-        found += _list(value, schema, path)
-    elif isinstance(value, dict):
-        found += _object(value, schema, path)
-    for one in schema.get("allOf") or ():
-        found += validate(value, one, path)
-    if schema.get("anyOf") and not any(not validate(value, one, path) for one in schema["anyOf"]):
-        found.append(field.invalid(path, value, f"{path} in body must validate at least one schema (anyOf)"))
-    if schema.get("oneOf") and sum(not validate(value, one, path) for one in schema["oneOf"]) != 1:
-        found.append(field.invalid(path, value, f"{path} in body must validate one and only one schema (oneOf)"))
-    if schema.get("not") and not validate(value, schema["not"], path):
-        found.append(field.invalid(path, value, f"{path} in body must not validate the schema (not)"))
-    return found
 
+    def validate_update(self, new: Obj, old: Obj) -> ErrorList:
+        if not self._ready:
+            self._compile()
+        found = [] if self._valid(new) else explain(new, self._schema, past=Correlated(new, old, self._schema))
+        if self._embedded is not None:
+            found += self._embedded(new, "")
+        return found + self._new_repeats(new, old)
 
-def _is(kind: str, value: Any) -> bool:
-    if kind == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind == "number":
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    wanted = _TYPES.get(kind)
-    return wanted is None or isinstance(value, wanted)
+    def validate_status(self, new: Obj, old: Obj) -> ErrorList:
+        if not self._ready:
+            self._compile()
+        found: ErrorList = []
+        if self._status is not None and "status" in new:
+            assert self._status_valid is not None
+            status = new["status"]
+            if not self._status_valid(status):
+                past = Correlated(status, old.get("status"), self._status)
+                found += explain(status, self._status, "status", past)
+        return found + self._new_repeats(new, old)
 
+    def _new_repeats(self, new: Obj, old: Obj) -> ErrorList:
+        """Lists that hold something twice, unless the old object had such ones already."""
+        if self._lists is None:
+            return []
+        found = self._lists(new, "")
+        return [] if found and self._lists(old, "") else found
 
-def _name(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int):
-        return "integer"
-    if isinstance(value, float):
-        return "number"
-    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
-
-
-def _type(path: str, value: Any, wanted: str) -> field.FieldError:
-    what = _name(value)
-    return field.invalid(path, what, f'{path} in body must be of type {wanted}: "{what}"')
-
-
-def _string(value: str, schema: Obj, path: str) -> ErrorList:
-    found: ErrorList = []
-    least, most, pattern = schema.get("minLength"), schema.get("maxLength"), schema.get("pattern")
-    if most is not None and len(value) > most:
-        found.append(field.FieldError(field.ErrorType.TOO_LONG, path, field.OMIT, f"may not be more than {most} bytes"))
-    if least is not None and len(value) < least:
-        found.append(field.invalid(path, value, f"{path} in body should be at least {least} chars long"))
-    if pattern is not None and not _matches(pattern, value):
-        found.append(field.invalid(path, value, f"{path} in body should match '{pattern}'"))
-    return found
-
-
-@lru_cache(maxsize=512)
-def _compiled(pattern: str) -> re.Pattern[str] | None:
-    try:
-        return re.compile(pattern)
-    except re.error:
-        return None
-
-
-def _matches(pattern: str, value: str) -> bool:
-    compiled = _compiled(pattern)
-    return compiled is None or compiled.search(value) is not None
-
-
-def _number(value: float, schema: Obj, path: str) -> ErrorList:
-    found: ErrorList = []
-    least, most, step = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")
-    if most is not None and (value > most or (schema.get("exclusiveMaximum") and value == most)):
-        word = "less than" if schema.get("exclusiveMaximum") else "less than or equal to"
-        found.append(field.invalid(path, value, f"{path} in body should be {word} {most}"))
-    if least is not None and (value < least or (schema.get("exclusiveMinimum") and value == least)):
-        word = "greater than" if schema.get("exclusiveMinimum") else "greater than or equal to"
-        found.append(field.invalid(path, value, f"{path} in body should be {word} {least}"))
-    if step and value % step:
-        found.append(field.invalid(path, value, f"{path} in body should be a multiple of {step}"))
-    return found
-
-
-def _list(value: list[Any], schema: Obj, path: str) -> ErrorList:
-    found: ErrorList = []
-    least, most, items = schema.get("minItems"), schema.get("maxItems"), schema.get("items")
-    if most is not None and len(value) > most:
-        found.append(field.too_many(path, len(value), most))
-    if least is not None and len(value) < least:
-        found.append(field.invalid(path, value, f"{path} in body should have at least {least} items"))
-    if isinstance(items, dict):
-        for i, item in enumerate(value):
-            found += validate(item, items, f"{path}[{i}]")
-    seen: list[Any] = []
-    keys = schema.get("x-kubernetes-list-map-keys") or ()
-    if schema.get("x-kubernetes-list-type") in ("set", "map"):
-        for i, item in enumerate(value):
-            identity = {k: item.get(k) for k in keys} if keys and isinstance(item, dict) else item
-            if identity in seen:
-                found.append(field.duplicate(f"{path}[{i}]", identity))
-            seen.append(identity)
-    return found
-
-
-def _object(value: Obj, schema: Obj, path: str) -> ErrorList:
-    found: ErrorList = []
-    for name in schema.get("required") or ():
-        if name not in value:
-            found.append(field.required(field.child(path, name)))
-    most, least = schema.get("maxProperties"), schema.get("minProperties")
-    if most is not None and len(value) > most:
-        found.append(field.too_many(path, len(value), most))
-    if least is not None and len(value) < least:
-        found.append(field.invalid(path, value, f"{path} in body should have at least {least} properties"))
-    properties, rest = schema.get("properties") or {}, schema.get("additionalProperties")
-    for name, inner in value.items():
-        if name in properties:
-            if not path and name in _OWN:
-                continue
-            found += validate(inner, properties[name], field.child(path, name))
-        elif isinstance(rest, dict):
-            found += validate(inner, rest, field.child(path, name))
-    return found
+    def validate_rules(self, new: Obj, old: Obj | None, found: ErrorList) -> ErrorList:
+        """x-kubernetes-validations, unless what was found before keeps them from being looked at."""
+        if not self._ready:
+            self._compile()
+        if self._rules is None:
+            return []
+        if any(e.type in _BLOCKING for e in found):
+            return [FieldError(ErrorType.INVALID, NOWHERE, None, _UNCHECKED)]
+        past: Any = Correlated(new, old, self._schema) if old is not None else None
+        return self._rules(new, old, past)

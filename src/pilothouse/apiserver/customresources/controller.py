@@ -15,7 +15,9 @@ from pilothouse.api.kinds.apiextensions.conditions import FINALIZER, Condition
 from pilothouse.api.objects import Obj, copy
 from pilothouse.api.scheme import GVR
 from pilothouse.apiserver.core import api_server_user
+from pilothouse.apiserver.customresources.conversion import Converter
 from pilothouse.apiserver.customresources.served import of_definition
+from pilothouse.apiserver.webhooks import Webhook
 
 if TYPE_CHECKING:
     from pilothouse.apiserver.server import APIServer
@@ -119,7 +121,7 @@ class CustomResources:
         before, served = self._served.get(name, ({}, ()))
         if before and not _serves_otherwise(before, definition):
             return
-        resources = of_definition(definition)
+        resources = of_definition(definition, self._converter(definition))
         gvrs = tuple(r.gvr for r in resources)
         gone = [g for g in served if g not in gvrs]
         if gone:
@@ -130,6 +132,15 @@ class CustomResources:
         registry.add(*resources)
         for one in resources[:1]:
             self._server.core.storage(one.stored)
+
+    def _converter(self, definition: Obj) -> Converter | None:
+        conversion = definition["spec"].get("conversion") or {}
+        if conversion.get("strategy") != "Webhook":
+            return None
+        webhook = conversion.get("webhook") or {}
+        call = Webhook(webhook.get("clientConfig") or {}, self._server.objects).post
+        kind = definition["spec"]["names"]["kind"]
+        return Converter(kind, webhook.get("conversionReviewVersions") or [], call, self._server.clock.uuid)
 
     def _forget(self, name: str) -> None:
         _, gvrs = self._served.pop(name, ({}, ()))

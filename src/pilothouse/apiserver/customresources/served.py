@@ -1,29 +1,30 @@
 """A CustomResourceDefinition as the resources that the registry serves.
 
 Source: upstream's apiextensions-apiserver/pkg/apiserver/customresource_handler.go and registry/customresource.
+
+Objects lie in the store in the version that was the storage version when they were written, and in memory too. Each served
+version shows them through `Versions.shown`: as upstream reads them, with the schemas that hold now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
-from pilothouse.api import printing
-from pilothouse.api.field import ErrorList
-from pilothouse.api.kinds.kind import Kind
-from pilothouse.api.objects import Obj, meta
+from pilothouse.api.objects import Obj, copy
 from pilothouse.api.scheme import GVK, GVR, Resource, Subresource
-from pilothouse.api.structural import jsonpath, schema
+from pilothouse.api.structural import objectmeta
+from pilothouse.api.structural.schema import Schema
 from pilothouse.api.types import Field, Shape, Type, type_named
 from pilothouse.apiserver.contracts import SubresourceStrategy
-from pilothouse.apiserver.endpoints import scale
-from pilothouse.apiserver.registry.resources import Column, ServedResource, Stored
+from pilothouse.apiserver.customresources import columns, scaling, strategy
+from pilothouse.apiserver.customresources.conversion import Converter
+from pilothouse.apiserver.registry.resources import ServedResource, Stored, version_order
 
 _VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 _SCALE: Final = GVK("autoscaling", "v1", "Scale")
-_AGE: Final = Column("Age", "date", "", 0)
-_NAME: Final = Column("Name", "string", "name", 0)
 
 
 @cache
@@ -37,164 +38,147 @@ def _type() -> Type:
     return Type("CustomResource", Shape.STRUCT, build=lambda: fields, preserve_unknown=True)
 
 
-def of_definition(definition: Obj) -> list[ServedResource]:
+class NotConverted(LookupError):
+    """An object is of another version, and only a webhook can tell what it is in this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """The schemas of a definition's versions, and the ways between them. By apiVersion."""
+
+    schemas: dict[str, Schema]
+    storage: str
+    converter: Converter | None  # None: versions differ in nothing but their name
+
+    def shown(self, obj: Obj, api_version: str) -> Obj:
+        """A stored object in another version, or in its own as the schema now has it. Raises NotConverted."""
+        own = obj["apiVersion"]
+        out: Obj = copy(obj)
+        self._settle(out, own)
+        if own != api_version:
+            if self.converter is not None:
+                raise NotConverted
+            self._renamed(out, api_version)
+        return obj if out == obj else out
+
+    async def converted(self, objs: list[Obj], api_version: str) -> list[Obj]:
+        """The same by webhook. Raises StatusError."""
+        assert self.converter is not None
+        settled = []
+        for obj in objs:
+            out: Obj = copy(obj)
+            self._settle(out, obj["apiVersion"])
+            settled.append(out)
+        found = await self.converter.convert(settled, api_version)
+        for out in found:
+            self._coerce(out, api_version)
+        return found
+
+    async def to_store(self, obj: Obj) -> Obj:
+        """An object of a served version in the storage version. Raises StatusError."""
+        if obj["apiVersion"] == self.storage:
+            return obj
+        if self.converter is None:
+            out: Obj = copy(obj)
+            self._renamed(out, self.storage)
+            return out
+        [out] = await self.converter.convert([obj], self.storage)
+        self._coerce(out, self.storage)
+        return out
+
+    def _settle(self, obj: Obj, api_version: str) -> None:
+        self._coerce(obj, api_version)
+        schema = self.schemas.get(api_version)
+        if schema is not None:
+            schema.default(obj)
+
+    def _renamed(self, obj: Obj, api_version: str) -> None:
+        obj["apiVersion"] = api_version
+        self._coerce(obj, api_version)
+
+    def _coerce(self, obj: Obj, api_version: str) -> None:
+        schema = self.schemas.get(api_version)
+        if schema is not None:
+            try:
+                schema.read(obj)
+            except objectmeta.Refused:
+                pass  # what an older schema let in is shown as it is
+
+
+def of_definition(definition: Obj, converter: Converter | None = None) -> list[ServedResource]:
     """Every served version."""
     spec = definition["spec"]
-    group, given, versions = spec["group"], spec["names"], spec["versions"]
-    storage = next(v for v in versions if v.get("storage"))
-    home = GVK(group, storage["name"], given["kind"])
-    decoders = {f"{group}/{v['name']}": _rename(home.api_version) for v in versions if v["name"] != storage["name"]}
-    namespaced = spec["scope"] == "Namespaced"
+    names = {**spec["names"], **(definition.get("status") or {}).get("acceptedNames", {})}
+    group, plural = spec["group"], names["plural"]
+    storage = next(v for v in spec["versions"] if v.get("storage"))
+    preserve = bool(spec.get("preserveUnknownFields"))
+    schemas = {
+        f"{group}/{v['name']}": Schema((v.get("schema") or {}).get("openAPIV3Schema") or {}, preserve=preserve)
+        for v in spec["versions"]
+    }
+    versions = Versions(schemas, f"{group}/{storage['name']}", converter)
+    home = GVK(group, storage["name"], names["kind"])
+    kind = strategy.of_version(storage, schemas[home.api_version], _shower(versions, home.api_version))
     stored = Stored(
-        group, given["plural"], f"/registry/{group}/{given['plural']}/", namespaced, home, _type(), _kind(storage),
-        home.api_version, decoders, custom=True,
+        group, plural, f"/registry/{group}/{plural}/", spec["scope"] == "Namespaced", home, _type(), kind,
+        home.api_version, {}, custom=True,
     )  # fmt: skip
-    return [_served(spec, version, stored) for version in versions if version.get("served")]
+    terminating = bool(definition["metadata"].get("deletionTimestamp"))
+    return [
+        _served(spec, names, version, stored, versions, terminating=terminating)
+        for version in spec["versions"]
+        if version.get("served")
+    ]
 
 
-def _rename(api_version: str) -> Callable[[Obj], Obj]:
-    return lambda obj: {**obj, "apiVersion": api_version}
-
-
-def _served(spec: Obj, version: Obj, stored: Stored) -> ServedResource:
-    given, name = spec["names"], version["name"]
-    gvr = GVR(spec["group"], name, given["plural"])
-    gvk = GVK(spec["group"], name, given["kind"])
+def _served(
+    spec: Obj, names: Obj, version: Obj, stored: Stored, versions: Versions, *, terminating: bool
+) -> ServedResource:
+    gvr = GVR(spec["group"], version["name"], names["plural"])
+    gvk = GVK(spec["group"], version["name"], names["kind"])
+    schema = versions.schemas[gvk.api_version]
+    show = _shower(versions, gvk.api_version)
+    kind = strategy.of_version(version, schema, show)
     subresources: dict[str, Subresource] = {}
     strategies: dict[str, SubresourceStrategy] = {}
     wanted = version.get("subresources") or {}
     if "status" in wanted:
         subresources["status"] = Subresource("status", gvk, ("get", "patch", "update"))
+        strategies["status"] = strategy.status(kind)
     if wanted.get("scale"):
         subresources["scale"] = Subresource("scale", _SCALE, ("get", "patch", "update"))
-        strategies["scale"] = _scale(wanted["scale"])
+        strategies["scale"] = scaling.strategy(wanted["scale"])
     resource = Resource(
-        gvr, given["kind"], given.get("singular") or given["kind"].lower(), stored.namespaced, _VERBS,
-        tuple(given.get("shortNames") or ()), tuple(given.get("categories") or ()), subresources,
+        gvr, gvk.kind, names.get("singular") or gvk.kind.lower(), stored.namespaced, _VERBS,
+        tuple(names.get("shortNames") or ()), tuple(names.get("categories") or ()), subresources,
+        listed_as=names.get("listKind") or "",
     )  # fmt: skip
-    decode = encode = None
-    if gvk != stored.gvk:
-        decode, encode = _rename(stored.gvk.api_version), _rename(gvk.api_version)
-    columns = tuple(version.get("additionalPrinterColumns") or ())
-    warning = ""
-    if version.get("deprecated"):
-        warning = version.get("deprecationWarning") or f"{gvk.api_version} {gvk.kind} is deprecated"
+    head, row = columns.of_version(version)
     return ServedResource(
-        resource, _type(), stored, _kind(version), _columns(columns), decode, encode, _row(columns), strategies, warning,
-        (version.get("schema") or {}).get("openAPIV3Schema"),
+        resource, _type(), stored, kind, head, None, show, row, strategies,
+        _warning(spec, version), (version.get("schema") or {}).get("openAPIV3Schema"),
+        read=schema.read, merge_type=schema.type(), to_store=versions.to_store,
+        convert=_converter(versions, gvk.api_version), terminating=terminating,
     )  # fmt: skip
 
 
-def _kind(version: Obj) -> Kind:
-    """What is particular to the objects of one version."""
-    structural: Obj = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-    has_status = "status" in (version.get("subresources") or {})
-
-    def default(obj: Obj) -> None:
-        schema.prune(obj, structural, root=True)
-        schema.default(obj, structural)
-
-    def prepare_create(obj: Obj) -> None:
-        if has_status:
-            obj.pop("status", None)
-        obj["metadata"]["generation"] = 1
-
-    def prepare_update(new: Obj, old: Obj) -> None:
-        if has_status:
-            new.pop("status", None)
-            if "status" in old:
-                new["status"] = old["status"]
-        if _content(new, has_status) != _content(old, has_status):
-            new["metadata"]["generation"] = int(meta(old).get("generation") or 0) + 1
-
-    def validate(obj: Obj) -> ErrorList:
-        return schema.validate(obj, structural)
-
-    return Kind(
-        default=default,
-        prepare_create=prepare_create,
-        prepare_update=prepare_update,
-        validate=validate,
-        validate_update=lambda new, _: validate(new),
-        validate_status=lambda new, _: validate(new),
-        fields=_selectable(version),
-        field_names=frozenset(f["jsonPath"][1:] for f in version.get("selectableFields") or ()),
-        unconditional_update=False,
-        reset_fields=frozenset({"status"}) if has_status else frozenset(),
-    )
+def _shower(versions: Versions, api_version: str) -> Callable[[Obj], Obj]:
+    return lambda obj: versions.shown(obj, api_version)
 
 
-def _content(obj: Obj, has_status: bool) -> Obj:
-    return {k: v for k, v in obj.items() if k not in ("metadata", "apiVersion") and not (has_status and k == "status")}
+def _converter(versions: Versions, api_version: str) -> Callable[[list[Obj]], Awaitable[list[Obj]]] | None:
+    if versions.converter is None:
+        return None
+    return lambda objs: versions.converted(objs, api_version)
 
 
-def _selectable(version: Obj) -> Callable[[Obj], dict[str, str]]:
-    paths = [f["jsonPath"] for f in version.get("selectableFields") or ()]
-
-    def fields(obj: Obj) -> dict[str, str]:
-        found = {}
-        for path in paths:
-            values = jsonpath.find(obj, path)
-            found[path[1:]] = _text(values[0]) if values else ""
-        return found
-
-    return fields
-
-
-def _columns(given: tuple[Obj, ...]) -> tuple[Column, ...]:
-    if not given:
-        return (_NAME, _AGE)
-    return (
-        _NAME,
-        *(
-            Column(c["name"], c["type"], c.get("format") or "", c.get("priority") or 0, c.get("description") or "")
-            for c in given
-        ),
-    )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _row(columns: tuple[Obj, ...]) -> Callable[[Obj, float], list[Any]]:
-    def row(obj: Obj, now_s: float) -> list[Any]:
-        cells: list[Any] = [meta(obj).get("name", "")]
-        if not columns:
-            return [*cells, printing.age(obj, now_s)]
-        for column in columns:
-            found = jsonpath.find(obj, column["jsonPath"])
-            cells.append(_cell(found, column["type"], now_s))
-        return cells
-
-    return row
-
-
-def _cell(found: list[Any], kind: str, now_s: float) -> Any:
-    if not found or found[0] is None:
-        return None if kind in ("integer", "number", "boolean") else ("<unknown>" if kind == "date" else "")
-    value = found[0]
-    if kind == "date":
-        return printing.since(value, now_s) if isinstance(value, str) else "<invalid>"
-    if kind in ("integer", "number", "boolean"):
-        return value if isinstance(value, (int, float)) else None
-    return " ".join(_text(v) for v in found)
-
-
-def _scale(paths: Obj) -> SubresourceStrategy:
-    def read(obj: Obj) -> Obj:
-        wanted = jsonpath.find(obj, paths["specReplicasPath"])
-        there = jsonpath.find(obj, paths["statusReplicasPath"])
-        chosen = jsonpath.find(obj, paths["labelSelectorPath"]) if paths.get("labelSelectorPath") else []
-        shown = {
-            "metadata": obj["metadata"], "spec": {"replicas": wanted[0] if wanted else 0},
-            "status": {"replicas": there[0] if there else 0},
-        }  # fmt: skip
-        return scale.make(shown, str(chosen[0]) if chosen else "")
-
-    def write(obj: Obj, sent: Obj) -> None:
-        jsonpath.put(obj, paths["specReplicasPath"], scale.wanted(sent))
-
-    return SubresourceStrategy(read=read, write=write)
+def _warning(spec: Obj, version: Obj) -> str:
+    if not version.get("deprecated"):
+        return ""
+    if version.get("deprecationWarning") is not None:
+        return str(version["deprecationWarning"])
+    group, kind, name = spec["group"], spec["names"]["kind"], version["name"]
+    text = f"{group}/{name} {kind} is deprecated"
+    newer = [v["name"] for v in spec["versions"] if v.get("served") and not v.get("deprecated")]
+    newer = sorted((n for n in newer if version_order(n) < version_order(name)), key=version_order)
+    return f"{text}; use {group}/{newer[0]} {kind}" if newer else text

@@ -13,8 +13,10 @@ from pilothouse.api.codec import text
 from pilothouse.api.codec.decode import DecodeError, decode, hold
 from pilothouse.api.codec.explain import go_kind
 from pilothouse.api.errors import StatusError
+from pilothouse.api.field import invalid
 from pilothouse.api.objects import Obj, copy
 from pilothouse.api.scheme import GVK
+from pilothouse.api.structural import objectmeta
 from pilothouse.api.types import Type, type_named, type_of
 from pilothouse.apiserver import negotiation
 from pilothouse.apiserver.handlers.options import DeleteOptions, delete_options_of_object, delete_options_of_query
@@ -47,6 +49,8 @@ def read(scope: Scope, gvk: GVK, type_: Type | None, validation: str) -> Obj:
     strict = validation != "Ignore"
     try:
         body = _body(scope, strict)
+        if scope.served.stored.custom and gvk == scope.served.gvk:
+            _says_kind(body, scope.request.body)
         actual = _gvk_of(body.value, gvk)
     except _Unreadable as error:
         shown = summary(scope.request.body)
@@ -54,6 +58,8 @@ def read(scope: Scope, gvk: GVK, type_: Type | None, validation: str) -> Obj:
             f"the object provided is unrecognized (must be of type {gvk.kind}): {error} ({shown})"
         ) from None
     if actual != gvk:
+        if scope.served.stored.custom and gvk == scope.served.gvk:
+            raise wrong_kind(scope, gvk, actual, body.value)
         raise _of_another_kind(gvk, actual, body)
     value = {} if body.value is None else body.value
     if type_ is None or (scope.served.stored.custom and gvk == scope.served.gvk):
@@ -77,18 +83,54 @@ def _judge(scope: Scope, gvk: GVK, faults: list[str], validation: str) -> None:
 
 
 def _untyped(scope: Scope, gvk: GVK, value: Obj, body: Body, validation: str) -> Obj:
-    """A custom resource: nothing is known of it here but its metadata."""
+    """A custom resource as it was sent."""
     faults = list(body.strict)
     if validation != "Ignore" and body.raw is not None:
         faults += text.duplicates(body.raw)
-    obj: Obj = copy(value)
     try:
-        obj["metadata"], unknown = decode(type_named("#meta/v1.ObjectMeta"), value.get("metadata") or {}, strict=True)
+        obj, unknown = custom(scope, value)
     except DecodeError as error:
         raise _undecodable(gvk, gvk, str(error)) from None
-    faults += [fault.replace('"', '"metadata.', 1) for fault in unknown if validation != "Ignore"]
-    _judge(scope, gvk, faults, validation)
+    if validation != "Ignore":
+        _judge(scope, gvk, [*faults, *unknown], validation)
     return with_head(gvk, obj)
+
+
+def _says_kind(body: Body, raw: bytes) -> None:
+    """Untyped objects must say what they are. Raises _Unreadable."""
+    if isinstance(body.value, dict) and not body.value.get("kind") and raw:
+        raise _Unreadable(f"Object 'Kind' is missing in '{raw.decode('utf-8', 'replace')}'")
+
+
+def wrong_kind(scope: Scope, gvk: GVK, actual: GVK, value: Obj) -> StatusError:
+    """A custom resource that says it is of another kind, or of another version."""
+    if (actual.group, actual.version) != (gvk.group, gvk.version):
+        for name in sorted(value):
+            if name not in (*_HEAD, "metadata") and actual.group == gvk.group:
+                scope.warn(f'unknown field "{name}"')
+        return errors.bad_request(
+            f"the API version in the data ({actual.api_version}) does not match the expected API version ({gvk.api_version})"
+        )
+    name = str((value.get("metadata") or {}).get("name") or "") if isinstance(value.get("metadata"), dict) else ""
+    error = invalid("kind", actual.kind, f"must be {gvk.kind}")
+    return errors.invalid(actual.group, actual.kind, name or scope.info.name, [error])
+
+
+def custom(scope: Scope, value: Obj) -> tuple[Obj, list[str]]:
+    """(the value as an object of the custom resource, strict errors): its metadata in upstream's form, without what the schema
+    does not list. Raises DecodeError."""
+    obj: Obj = copy(value)
+    faults: list[str] = []
+    if "metadata" in value:
+        given = value["metadata"]
+        obj["metadata"], found = decode(type_named("#meta/v1.ObjectMeta"), {} if given is None else given, strict=True)
+        faults = [fault.replace('"', '"metadata.', 1) for fault in found]
+    if scope.served.read is not None:
+        try:
+            faults += [f'unknown field "{path}"' for path in scope.served.read(obj)]
+        except objectmeta.Refused as error:
+            raise DecodeError(str(error)) from None
+    return obj, faults
 
 
 def with_head(gvk: GVK, found: Obj) -> Obj:

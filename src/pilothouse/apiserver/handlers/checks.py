@@ -10,17 +10,20 @@ from pilothouse.api.objects import Obj
 from pilothouse.apiserver.handlers import bodies
 from pilothouse.apiserver.handlers.scope import Scope
 
+# Groups of programs of their own that upstream links in: their metadata has the rules that all programs share, and no others.
+_EXTENSIONS = frozenset({"apiextensions.k8s.io", "apiregistration.k8s.io"})
+
 
 def create(scope: Scope, obj: Obj) -> ErrorList:
-    kind = scope.served.rules
-    namespaced = scope.served.stored.namespaced
+    kind, stored = scope.served.kind, scope.served.stored
     if not kind.own_metadata:
-        return kind.validate(obj) or metadata.validate(obj["metadata"], namespaced, metadata.path_segment)
-    return metadata.validate(obj["metadata"], namespaced, kind.name) + kind.validate(obj)
+        return kind.validate(obj) or metadata.validate(obj["metadata"], stored.namespaced, metadata.path_segment)
+    core = not stored.custom and stored.group not in _EXTENSIONS
+    return metadata.validate(obj["metadata"], stored.namespaced, kind.name, core=core) + kind.validate(obj)
 
 
 def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:
-    kind = scope.served.rules
+    kind = scope.served.kind
     if scope.strategy is not None and scope.strategy.validate is not None:
         own = scope.strategy.validate(new, old)
     else:
@@ -31,6 +34,13 @@ def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:
 def invalid(scope: Scope, name: str, errs: ErrorList) -> StatusError:
     gvk = scope.served.stored.gvk
     return errors.invalid(gvk.group, gvk.kind, name, errs)
+
+
+def still_defined(scope: Scope) -> None:
+    """Raises 403 where an object would be created whose definition is being deleted."""
+    if scope.served.terminating:
+        why = "create not allowed while custom resource definition is terminating"
+        raise errors.forbidden(*scope.qualified, scope.info.name, why)
 
 
 def canonical(scope: Scope, obj: Obj) -> Obj:

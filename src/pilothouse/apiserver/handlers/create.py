@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pilothouse.api.exchange import Response
 from pilothouse.apiserver import answers
-from pilothouse.apiserver.handlers import bodies, managed, names, writing
+from pilothouse.apiserver.handlers import bodies, checks, managed, names, writing
 from pilothouse.apiserver.handlers.options import write_options
 from pilothouse.apiserver.handlers.scope import Scope
 
@@ -24,8 +24,9 @@ async def handle(scope: Scope) -> Response:
     obj = served.inward(obj)
     names.dedup_owners(scope, obj["metadata"], after_admission=False)
     managed.update(scope, None, obj, options)
+    checks.still_defined(scope)
     await scope.core.admission.mutate(scope.admission("CREATE", obj, None, options.obj(), options.dry_run))
-    served.stored.kind.default(obj)
+    scope.served.kind.default(obj)
     names.dedup_owners(scope, obj["metadata"], after_admission=True)
     entry = await writing.create(scope, obj, options)
     return answers.of_entry(scope, entry, 201)

@@ -69,6 +69,7 @@ async def delete(scope: Scope, options: DeleteOptions) -> tuple[Entry | Obj, boo
         scope.warn(_JOBS_WARNING)
     entry = await _retried(scope, _SPECIAL.get(name, _attempt), options)
     if isinstance(entry, _Left):
+        await scope.prepare((entry.entry,))
         return entry.entry, False
     gone = isinstance(entry, _Gone)
     return (entry.entry if returns_object(scope.served) else _status(scope, entry.entry)), gone
@@ -144,7 +145,8 @@ def _check_preconditions(scope: Scope, entry: Entry, options: DeleteOptions) -> 
 
 
 async def _admit(scope: Scope, entry: Entry, options: DeleteOptions) -> None:
-    request = scope.admission("DELETE", None, entry.obj, options.obj(), bool(options.dry_run))
+    await scope.prepare((entry,))
+    request = scope.admission("DELETE", None, scope.present(entry), options.obj(), bool(options.dry_run))
     await scope.core.admission.mutate(request)
     await scope.core.admission.validate(request)
 
@@ -209,7 +211,7 @@ def _grace(scope: Scope, obj: Obj, options: DeleteOptions) -> int | None:
     wanted = options.grace_period_s
     if wanted is not None and wanted < 0:
         wanted = options.grace_period_s = 1
-    period_of = scope.served.rules.grace_period_s
+    period_of = scope.served.kind.grace_period_s
     if period_of is None:
         return None
     now_s = scope.core.clock.now()

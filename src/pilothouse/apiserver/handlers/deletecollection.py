@@ -18,6 +18,7 @@ async def handle(scope: Scope) -> Response:
     options = bodies.delete_options(scope)
     check_delete_options(options)
     entries, meta = await lists.find(scope, listing, chosen)
+    await scope.prepare(entries)
     for entry in entries:
         found = entry.obj["metadata"]
         info = dataclasses.replace(scope.info, name=found["name"], namespace=found.get("namespace", ""))

@@ -22,9 +22,12 @@ async def handle(scope: Scope) -> Response:
     entry = await read(scope, revision)
     if entry is None:
         raise scope.not_found()
+    await scope.prepare((entry,))
     strategy = scope.strategy
     if strategy is not None and strategy.read is not None:
-        return answers.of_object(scope, strategy.read(entry.obj))
+        if strategy.check is not None:
+            strategy.check(scope.present(entry))
+        return answers.of_object(scope, strategy.read(scope.present(entry)))
     return answers.of_entry(scope, entry)
 
 

@@ -121,6 +121,7 @@ async def handle(scope: Scope) -> Response:
     options = list_options(scope.request.query)
     chosen = selection.select(scope, options)
     entries, meta = await find(scope, options, chosen)
+    await scope.prepare(entries)
     return await answers.of_list(scope, entries, meta)
 
 

@@ -6,6 +6,7 @@ until somebody applies to it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pilothouse.api import errors
@@ -21,12 +22,12 @@ from pilothouse.apiserver.registry.entries import Entry
 
 def _write(scope: Scope, options: WriteOptions) -> Write:
     served = scope.served
-    ignored = served.rules.reset_fields
+    ignored = scope.served.kind.reset_fields
     if scope.strategy is not None:
         ignored = scope.strategy.reset_fields
     manager = manager_or_user_agent(options.field_manager, scope.user_agent)
     return Write(
-        served.type if not served.stored.custom or served.type is not None else None, manager, served.gvr.api_version,
+        served.merge_type or served.type, manager, served.gvr.api_version,
         scope.info.subresource, scope.core.clock.timestamp(), managers.paths(frozenset(ignored)),
     )  # fmt: skip
 
@@ -47,14 +48,14 @@ def update(scope: Scope, entry: Entry | None, obj: Obj, options: WriteOptions) -
         old = _empty(scope, obj)
         known: Managers = {}
     else:
-        old = served.outward(entry.obj)
+        old = entry.of(served)
         known = _known(sent) or _known(entry.obj["metadata"].get("managedFields"))
         if sent in ([], [{}]):
             return  # the client wipes them
         if not known:
             return
-    new = served.outward(obj) if served.encode is not None else obj
-    if scope.empties and served.type is not None:
+    new = obj if served.stored.custom else served.outward(obj)
+    if scope.empties and served.type is not None and not served.stored.custom:
         new = decode(served.type, new)[0]
     try:
         found = managers.updated(_write(scope, options), old, new, known)
@@ -77,16 +78,18 @@ def _empty(scope: Scope, obj: Obj) -> Obj:
 def moved(scope: Scope, entry: Entry, obj: Obj, options: WriteOptions) -> None:
     """The same for what was written through a subresource of another kind."""
     known = _known(entry.obj["metadata"].get("managedFields"))
-    if known:
-        obj["metadata"]["managedFields"] = managers.write(
-            managers.updated(_write(scope, options), entry.obj, obj, known)
-        )
+    if not known:
+        return
+    write = _write(scope, options)
+    before = known.get(write.identity("Update"))
+    write = replace(write, now=before.time if before is not None else "")  # upstream writes down no time here
+    obj["metadata"]["managedFields"] = managers.write(managers.updated(write, scope.present(entry), obj, known))
 
 
 def apply(scope: Scope, entry: Entry | None, configuration: Obj, options: WriteOptions) -> Obj:
     """The object with the configuration applied, in the version of the request. Raises 409 for conflicts."""
     served, write = scope.served, _write(scope, options)
-    live: Obj = _empty(scope, configuration) if entry is None else served.outward(entry.obj)
+    live: Obj = _empty(scope, configuration) if entry is None else entry.of(served)
     known = _known(live.get("metadata", {}).get("managedFields"))
     if entry is None:
         live = {"kind": configuration["kind"], "apiVersion": configuration["apiVersion"]}

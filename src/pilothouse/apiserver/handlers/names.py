@@ -23,7 +23,7 @@ _DUPLICATE_OWNERS: Final = (
 
 def generate(scope: Scope, base: str) -> str:
     """A name that begins with `base`, as metadata.generateName asks."""
-    if not scope.served.rules.random_names:
+    if not scope.served.kind.random_names:
         return base
     chance = scope.core.clock.random
     return base[:_BASE_MOST] + "".join(chance.choice(_ALPHABET) for _ in range(_SUFFIX))

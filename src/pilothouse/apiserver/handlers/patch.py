@@ -18,7 +18,7 @@ from pilothouse.api.exchange import Response
 from pilothouse.api.fieldmanager import validation
 from pilothouse.api.gotext import go_value
 from pilothouse.api.kinds import kind_of
-from pilothouse.api.objects import Obj, copy
+from pilothouse.api.objects import Obj, copy, in_order
 from pilothouse.api.patch import PatchError, jsonpatch
 from pilothouse.api.patch.merge import merge_patch
 from pilothouse.api.patch.strategic import strategic_merge
@@ -57,7 +57,7 @@ async def handle(scope: Scope) -> Response:
     async def make(entry: Entry | None) -> Obj:
         if entry is None:
             raise scope.not_found()
-        obj = _result(scope, served.gvk, served.type, served.outward(entry.obj), patch, media_type, strict, options)
+        obj = _result(scope, served.gvk, served.type, entry.of(served), patch, media_type, strict, options)
         _check_identity(scope, entry, obj)
         served.kind.default(obj)
         names.settle_namespace(scope, obj["metadata"])
@@ -140,27 +140,35 @@ def _read(
     what came out. Raises 422."""
 
     def refused(why: str) -> StatusError:
-        value = field.render(patched) if shown is None else shown
+        value = shown
+        if value is None:
+            value = field.render(in_order(patched) if scope.served.stored.custom else patched)
         return errors.invalid("", "", "", [field.invalid("patch", value, why)])
 
     if not isinstance(patched, dict):
         raise refused("json: cannot unmarshal into Go value of type struct")
+    custom = scope.served.stored.custom and gvk == scope.served.gvk
+    if custom and (isinstance(patched.get("kind"), str) and patched["kind"] not in ("", gvk.kind)):
+        raise bodies.wrong_kind(scope, gvk, gvk._replace(kind=patched["kind"]), patched)
     if patched.get("kind") != gvk.kind or patched.get("apiVersion") != gvk.api_version:
         what = f'no kind "{patched.get("kind")}" is registered for version "{patched.get("apiVersion")}"'
         if type_of(GVK(*_split(str(patched.get("apiVersion"))), str(patched.get("kind")))) is not None:
             what = f"{patched.get('apiVersion')}, Kind={patched.get('kind')} is not {gvk.api_version}, Kind={gvk.kind}"
         raise refused(what)
     faults: list[str] = []
-    if type_ is None:
-        found: Obj = copy(patched)
-    else:
-        try:
+    try:
+        if custom:
+            found, unknown = bodies.custom(scope, patched)
+            faults = unknown if validation != "Ignore" else []
+        elif type_ is None:
+            found = copy(patched)
+        else:
             decoded, faults, scope.empties = _decoded(
                 type_, patched, direct=shown is not None, strict=validation != "Ignore"
             )
-        except DecodeError as error:
-            raise refused(str(error)) from None
-        found = {"kind": gvk.kind, "apiVersion": gvk.api_version, **decoded}
+            found = {"kind": gvk.kind, "apiVersion": gvk.api_version, **decoded}
+    except DecodeError as error:
+        raise refused(str(error)) from None
     faults = [*strict, *(sorted(faults) if shown is not None else faults)]
     if faults and validation == "Strict":
         raise refused(f"strict decoding error: {', '.join(faults)}")
@@ -198,12 +206,15 @@ def _check_identity(scope: Scope, entry: Entry, obj: Obj) -> None:
 
 async def _apply(scope: Scope, patch: Any, options: WriteOptions, strict: list[str]) -> Response:
     served = scope.served
-    applied = _applied(scope, served.gvk, served.type, patch)
+    applied = _applied(scope, served.gvk, served.merge_type or served.type, patch)
 
     async def make(entry: Entry | None) -> Obj:
         obj = managed.apply(scope, entry, applied, options)
         if strict and options.validation == "Strict":
             told = "\n".join(f"  {fault}" for fault in strict)
+            if served.stored.custom:
+                told = f"error converting YAML to JSON: yaml: unmarshal errors:\n{told}"
+                raise errors.bad_request(f"error strict decoding patch: {told}")
             raise errors.bad_request(f"error strict decoding patch: yaml: unmarshal errors:\n{told}")
         obj = _typed(scope, served.gvk, served.type, obj)
         if entry is not None:
@@ -234,6 +245,8 @@ def _applied(scope: Scope, gvk: GVK, type_: Type | None, patch: Any) -> Obj:
         raise errors.bad_request("metadata.managedFields must be nil")
     what = f"{version}, Kind={patch.get('kind') or ''}"
     identity = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}; {what if '/' in version else '/' + what}"
+    if patch.get("kind") != gvk.kind and scope.served.stored.custom:
+        raise errors.bad_request(f"invalid object type: {what}")
     if patch.get("kind") != gvk.kind:
         raise errors.bad_request(f"failed to create typed patch object ({identity}): no corresponding type for {what}")
     if type_ is not None:
@@ -275,9 +288,9 @@ async def _other_kind(scope: Scope, media_type: str, patch: Any, options: WriteO
     async def make(entry: Entry | None) -> Obj:
         if entry is None:
             raise scope.not_found()
-        sub = _result(scope, gvk, type_, read(entry.obj), patch, media_type, strict, options)
+        sub = _result(scope, gvk, type_, read(scope.present(entry)), patch, media_type, strict, options)
         kind_of(gvk.group, gvk.kind).default(sub)
         return await put_back(scope, entry, sub, options)
 
     entry, _ = await writing.update(scope, make, options)
-    return answers.of_object(scope, read(entry.obj))
+    return answers.of_object(scope, read(scope.present(entry)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pilothouse.api import errors
@@ -13,6 +14,7 @@ from pilothouse.apiserver import negotiation
 from pilothouse.apiserver.contracts import AdmissionRequest, SubresourceStrategy
 from pilothouse.apiserver.core import Core
 from pilothouse.apiserver.negotiation import Output
+from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.resources import ServedResource
 from pilothouse.apiserver.registry.storage import Storage
 from pilothouse.apiserver.requestinfo import RequestInfo
@@ -31,6 +33,25 @@ class Scope:
     sub_gvk: GVK | None = None  # what the subresource reads and writes, where it is another kind than its object
     warnings: list[str] = field(default_factory=list)
     empties: bool = False  # what was sent holds empty lists or maps that will not be written
+
+    def present(self, entry: Entry) -> Obj:
+        """The object in the version that writes work on: the one in memory; the request's own for custom resources."""
+        return entry.of(self.served) if self.served.stored.custom else entry.obj
+
+    async def prepare(self, entries: Iterable[Entry]) -> None:
+        """Before `Entry.of` of many: what only a webhook can convert is converted in one call. Raises StatusError."""
+        served = self.served
+        if served.convert is None:
+            return
+        missing = [e for e in entries if not e.has(served)]
+        if missing:
+            converted = await served.convert([e.obj for e in missing])
+            for entry, obj in zip(missing, converted, strict=True):
+                entry.put(served, obj)
+
+    async def to_store(self, obj: Obj) -> Obj:
+        """An object of the version that writes work on, as it is stored. Raises StatusError."""
+        return obj if self.served.to_store is None else await self.served.to_store(obj)
 
     @property
     def storage(self) -> Storage:

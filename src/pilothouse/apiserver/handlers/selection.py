@@ -56,7 +56,7 @@ def select(scope: Scope, options: ListOptions) -> Selection:
     key = stored.key(namespace, wanted) if wanted and (namespace or not stored.namespaced) else ""
     predicate, trigger = _predicate(scope, labels, fields), None
     if fields is not None and not key:
-        trigger = _trigger(scope.served.rules, fields)
+        trigger = _trigger(scope.served.kind, fields)
         if trigger is not None and namespace and predicate is not None:
             predicate = _within(namespace, predicate)
     return Selection(namespace, key, predicate, trigger)
@@ -73,9 +73,9 @@ def _within(namespace: str, predicate: Predicate) -> Predicate:
 
 def _selectable(scope: Scope, name: str) -> bool:
     stored = scope.served.stored
-    if name == "metadata.namespace" and not stored.namespaced and _has_own_fields(scope.served.rules, stored.gvk):
+    if name == "metadata.namespace" and not stored.namespaced and _has_own_fields(scope.served.kind, stored.gvk):
         return False
-    return name in _OF_ALL or name in scope.served.rules.field_names
+    return name in _OF_ALL or name in scope.served.kind.field_names
 
 
 def _has_own_fields(kind: Kind, gvk: GVK) -> bool:
@@ -85,7 +85,7 @@ def _has_own_fields(kind: Kind, gvk: GVK) -> bool:
 
 def _unknown_field(scope: Scope, name: str) -> str:
     stored = scope.served.stored
-    if not stored.custom and not _has_own_fields(scope.served.rules, stored.gvk):
+    if not stored.custom and not _has_own_fields(scope.served.kind, stored.gvk):
         return f"{quote(name)} is not a known field selector: only {', '.join(map(quote, sorted(_OF_ALL)))}"
     if stored.gvk.kind == "Job":
         return f"field label {quote(name)} not supported for Job"
@@ -101,7 +101,7 @@ def _predicate(scope: Scope, labels: Selector | None, fields: FieldSelector | No
         fields = None
     if labels is None and fields is None:
         return None
-    tests = [_test(scope.served.rules, term) for term in fields.terms] if fields is not None else []
+    tests = [_test(scope.served.kind, term) for term in fields.terms] if fields is not None else []
     if labels is None and len(tests) == 1:
         return tests[0]
 

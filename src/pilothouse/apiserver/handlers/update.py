@@ -7,7 +7,7 @@ from pilothouse.api.kinds import kind_of
 from pilothouse.api.objects import Obj, copy
 from pilothouse.api.types import type_of
 from pilothouse.apiserver import answers
-from pilothouse.apiserver.handlers import bodies, managed, names, writing
+from pilothouse.apiserver.handlers import bodies, checks, managed, names, writing
 from pilothouse.apiserver.handlers.options import WriteOptions, write_options
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.registry.entries import Entry
@@ -37,13 +37,15 @@ async def handle(scope: Scope) -> Response:
 
 async def admitted(scope: Scope, obj: Obj, entry: Entry | None, options: WriteOptions) -> Obj:
     """obj after mutating admission."""
-    old = None if entry is None else entry.obj
+    old = None if entry is None else scope.present(entry)
     operation, given = (
         ("CREATE", options.obj("CreateOptions")) if old is None else ("UPDATE", options.obj("UpdateOptions"))
     )
+    if old is None:
+        checks.still_defined(scope)
     await scope.core.admission.mutate(scope.admission(operation, obj, old, given, options.dry_run))
     names.dedup_owners(scope, obj["metadata"], after_admission=True)
-    scope.served.stored.kind.default(obj)
+    scope.served.kind.default(obj)
     return obj
 
 
@@ -66,7 +68,7 @@ async def _other_kind(scope: Scope, options: WriteOptions) -> Response:
         return await put_back(scope, entry, copy(sent), options)
 
     entry, _ = await writing.update(scope, make, options)
-    return answers.of_object(scope, strategy.read(entry.obj))
+    return answers.of_object(scope, strategy.read(scope.present(entry)))
 
 
 async def put_back(scope: Scope, entry: Entry, sub: Obj, options: WriteOptions) -> Obj:
@@ -75,11 +77,12 @@ async def put_back(scope: Scope, entry: Entry, sub: Obj, options: WriteOptions) 
     assert strategy is not None
     assert strategy.write is not None
     assert strategy.read is not None
-    old = strategy.read(entry.obj)
+    present = scope.present(entry)
+    old = strategy.read(present)
     await scope.core.admission.mutate(
         scope.admission("UPDATE", sub, old, options.obj("UpdateOptions"), options.dry_run)
     )
-    obj: Obj = copy(entry.obj)
+    obj: Obj = copy(present)
     strategy.write(obj, sub)
     managed.moved(scope, entry, obj, options)
     return obj

@@ -6,7 +6,7 @@ Source: upstream's endpoints/handlers/watch and storage/cacher; KEP-956 (bookmar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, TypeVar
 
 import orjson
@@ -72,6 +72,14 @@ async def _start(scope: Scope, options: ListOptions, after: int | None) -> int |
             raise store_failure(error) from error
         await cache.ready()
     return cache.revision if options.send_initial_events is False and after is None else after
+
+
+class _Unprepared(Exception):
+    """Objects could not be converted to the version that is watched: the watch ends with `cause`."""
+
+    def __init__(self, cause: StatusError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class _Stream:
@@ -142,12 +150,14 @@ class _Stream:
             for entry in watcher.initial:
                 batch.append(Delivery("ADDED", entry, entry.revision))
                 if len(batch) >= _INITIAL_BATCH:
+                    await self._prepare(batch)
                     yield encode(batch)
                     batch = []
             watcher.initial = ()
             if bookmarks and self._options.send_initial_events:
                 batch.append(self._bookmark(revision, initial_end=True))
             if batch:
+                await self._prepare(batch)
                 yield encode(batch)
             alarm = self._alarm(watcher, bookmarks)
             while True:
@@ -156,6 +166,7 @@ class _Stream:
                     return
                 if deliveries:
                     revision = deliveries[-1].revision
+                    await self._prepare(deliveries)
                     yield encode(deliveries)  # type: ignore[arg-type]
                 now_s = clock.monotonic()
                 if now_s < alarm.when():
@@ -168,6 +179,8 @@ class _Stream:
                 if now_s >= self._ends_s:
                     return
                 alarm = self._alarm(watcher, bookmarks)
+        except _Unprepared as error:
+            yield encode([WatchEvent("ERROR", error.cause.status())])
         finally:
             if alarm is not None:
                 alarm.cancel()
@@ -179,6 +192,14 @@ class _Stream:
         clock = self._scope.core.clock
         due_s = min(self._ends_s, self._bookmark_s) if bookmarks else self._ends_s
         return clock.call_later(max(0.0, due_s - clock.monotonic()), watcher.nudge)
+
+    async def _prepare(self, batch: Sequence[Delivery | WatchEvent]) -> None:
+        if self._scope.served.convert is None:
+            return
+        try:
+            await self._scope.prepare([one.entry for one in batch if isinstance(one, Delivery)])
+        except StatusError as error:
+            raise _Unprepared(error) from error
 
     def _bookmark(self, revision: int, *, initial_end: bool = False) -> WatchEvent:
         served = self._scope.served

@@ -45,7 +45,7 @@ async def create(scope: Scope, obj: Obj, options: WriteOptions) -> Entry:
 
 
 async def _create(scope: Scope, obj: Obj, options: WriteOptions, *, update: bool = False) -> Entry:
-    stored, kind = scope.served.stored, scope.served.rules
+    stored, kind = scope.served.stored, scope.served.kind
     meta = obj["metadata"]
     names.fill_system_fields(scope, meta)
     generated = bool(meta.get("generateName")) and not meta.get("name")
@@ -80,7 +80,8 @@ async def _create(scope: Scope, obj: Obj, options: WriteOptions, *, update: bool
             meta.pop("resourceVersion", None)
             entry = Entry(stored, key, 0, obj)
         else:
-            entry = await scope.storage.create(key, obj, _ttl_s(scope))
+            entry = await scope.storage.create(key, await scope.to_store(obj), _ttl_s(scope))
+            await scope.prepare((entry,))
     except Lost as lost:
         await _settle(reservation, done=False)
         raise _exists(scope, meta["name"], generated, lost.current) from None
@@ -136,7 +137,7 @@ async def update(
     """`make` gets the present object and returns the wanted one, in the version in memory, after mutating admission; it is
     called again where the object changed meanwhile. Returns the object, and whether it was created."""
     storage, key = scope.storage, scope.key
-    allow_create = allow_create or scope.served.rules.create_on_update
+    allow_create = allow_create or scope.served.kind.create_on_update
     entry = storage.cache.get(key) if storage.cache.filled else None
     live = False
     for _ in range(_ATTEMPTS_MOST):
@@ -179,7 +180,8 @@ def _uid_conflict(scope: Scope, wanted: str, found: str) -> StatusError:
 
 
 async def _update(scope: Scope, entry: Entry, make: Make, options: WriteOptions, uid: str) -> Entry:
-    old = entry.obj
+    await scope.prepare((entry,))
+    old = scope.present(entry)
     old_meta = old["metadata"]
     if uid and uid != old_meta.get("uid"):
         raise _uid_conflict(scope, uid, old_meta.get("uid", ""))
@@ -187,7 +189,7 @@ async def _update(scope: Scope, entry: Entry, make: Make, options: WriteOptions,
     meta = new["metadata"]
     revision = meta.get("resourceVersion", "")
     if revision in ("", "0"):
-        if not scope.served.rules.unconditional_update:
+        if not scope.served.kind.unconditional_update:
             error = field.invalid("metadata.resourceVersion", 0, "must be specified for an update")
             raise errors.invalid(*scope.qualified, scope.info.name, [error])
     elif revision != old_meta["resourceVersion"]:
@@ -200,7 +202,8 @@ async def _update(scope: Scope, entry: Entry, make: Make, options: WriteOptions,
         if delete:
             result = await _finish_deletion(scope, entry, result, options)
         elif not options.dry_run and result is not entry:
-            result = await scope.storage.replace(entry, result.obj, _ttl_s(scope))
+            result = await scope.storage.replace(entry, await scope.to_store(result.obj), _ttl_s(scope))
+            await scope.prepare((result,))
     except BaseException:
         await _settle(reservation, done=False)
         raise
@@ -211,7 +214,7 @@ async def _update(scope: Scope, entry: Entry, make: Make, options: WriteOptions,
 async def _judge(scope: Scope, entry: Entry, new: Obj, options: WriteOptions) -> tuple[Entry, bool]:
     """Strategy, validation and validating admission. Returns what is to be stored (`entry` itself where nothing changed), and
     whether the update ends a deletion."""
-    old, kind = entry.obj, scope.served.rules
+    old, kind = scope.present(entry), scope.served.kind
     old_meta, meta = old["metadata"], new["metadata"]
     names.settle_namespace(scope, meta)
     _carry(meta, old_meta, "generation")

@@ -25,6 +25,7 @@ _HEAD: Final = re.compile(
     rb'\{"kind":"[^"\\]+","apiVersion":"([^"\\]+)","metadata":\{'
     rb'(?:"(?:name|generateName|namespace|selfLink|uid)":"[^"\\]*",)*(?=")(?!"(?:name|generateName|namespace|selfLink|uid|resourceVersion)")'
 )
+_VERSIONS_MOST = 8  # of one object at a time: a custom resource that is defined anew leaves old ones behind
 
 
 def with_revision(obj: Obj, revision: int) -> Obj:
@@ -58,6 +59,7 @@ class Entry:
         "_labels",
         "_meta_end",
         "_obj",
+        "_shown",
         "_splice",
         "_value",
         "key",
@@ -71,13 +73,14 @@ class Entry:
         self.stored, self.key, self.revision = stored, key, revision
         self._obj, self._value = obj, value
         head = _HEAD.match(value)
-        if head is not None and head[1].decode() == stored.gvk.api_version:
+        if head is not None and (stored.custom or head[1].decode() == stored.gvk.api_version):
             self._splice = head.end()
             if obj is not None:
                 _RECENT.add(self)
         else:
             self._value, self._splice = b"", 0
-        self._encoded: dict[str, bytes] | None = None
+        self._encoded: dict[object, bytes] | None = None
+        self._shown: dict[ServedResource, Obj | None] | None = None  # of custom resources; None: as it is
         self._labels: dict[str, str] | None = None
         self._fields: tuple[Kind, tuple[str, ...]] | None = None
         self._meta_end = 0
@@ -140,7 +143,27 @@ class Entry:
 
     def of(self, served: ServedResource) -> Obj:
         """The object as the served version shows it."""
-        return self.obj if served.encode is None else served.encode(self.obj)
+        if served.encode is None:
+            return self.obj
+        if not self.stored.custom:
+            return served.encode(self.obj)
+        known = self._shown
+        if known is not None and served in known:
+            return known[served] or self.obj
+        obj = self.obj
+        found = served.encode(obj)
+        if found is obj:
+            self.put(served, None)
+        return found
+
+    def put(self, served: ServedResource, obj: Obj | None) -> None:
+        """What `of` answers of a custom resource; None: the object as it is."""
+        if self._shown is None or len(self._shown) >= _VERSIONS_MOST:
+            self._shown = {}
+        self._shown[served] = obj
+
+    def has(self, served: ServedResource) -> bool:
+        return self._shown is not None and served in self._shown
 
     def _json(self) -> bytes:
         at = self._splice
@@ -152,12 +175,13 @@ class Entry:
         """JSON of the served version, from `{"kind":` on."""
         if served.encode is None:
             return self._json()
-        api_version = served.gvr.api_version
-        if self._encoded is None:
+        if self.stored.custom and self.of(served) is self.obj:
+            return self._json()
+        if self._encoded is None or len(self._encoded) >= _VERSIONS_MOST:
             self._encoded = {}
-        found = self._encoded.get(api_version)
+        found = self._encoded.get(served)
         if found is None:
-            found = self._encoded[api_version] = orjson.dumps(served.encode(self.obj))
+            found = self._encoded[served] = orjson.dumps(self.of(served))
         return found
 
     def item(self, served: ServedResource, cut: int) -> bytes:
@@ -224,11 +248,11 @@ _NOTHING: Final[dict[str, str]] = {}
 
 
 def encode_value(stored: Stored, obj: Obj) -> bytes:
-    """The value that the store keeps: JSON of the stored version, without the resource version."""
-    meta = obj["metadata"]
-    if "resourceVersion" in meta or obj["apiVersion"] != stored.api_version:
+    """The value that the store keeps: JSON of the stored version (a custom resource's own), without the resource version."""
+    meta, api_version = obj["metadata"], obj["apiVersion"] if stored.custom else stored.api_version
+    if "resourceVersion" in meta or obj["apiVersion"] != api_version:
         meta = {k: v for k, v in meta.items() if k != "resourceVersion"}
-        obj = {**obj, "apiVersion": stored.api_version, "metadata": meta}
+        obj = {**obj, "apiVersion": api_version, "metadata": meta}
     return orjson.dumps(obj)
 
 
@@ -243,7 +267,7 @@ def decode_value(stored: Stored, value: bytes) -> Obj:
     if not isinstance(obj, dict) or not isinstance(obj.get("metadata"), dict):
         raise ValueError("a stored value is not an object")
     api_version = obj.get("apiVersion")
-    if api_version != stored.gvk.api_version:
+    if api_version != stored.gvk.api_version and not (stored.custom and api_version):
         convert = stored.decoders.get(str(api_version))
         obj = convert(obj) if convert is not None else {**obj, "apiVersion": stored.gvk.api_version}
     obj.setdefault("kind", stored.gvk.kind)

@@ -5,7 +5,7 @@ adds and removes served resources, and everything else (routing, discovery, Open
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -99,7 +99,7 @@ class ServedResource:
     resource: Resource
     type: Type
     stored: Stored
-    kind: Kind  # its `default` works on this version
+    kind: Kind  # `default` works on this version; so does all of it for custom resources, else on the one in memory
     columns: tuple[Column, ...]
     decode: Callable[[Obj], Obj] | None = (
         None  # this version → the one in memory; may keep its argument. None: they are the same
@@ -109,6 +109,14 @@ class ServedResource:
     strategies: Mapping[str, SubresourceStrategy] = field(default_factory=dict)  # of custom resources' subresources
     warning: str = ""  # of a deprecated version
     schema: Obj | None = None  # of a custom resource, as it is published
+    # The rest is of custom resources, whose objects lie in memory in the version in which they were written:
+    read: Callable[[Obj], list[str]] | None = None  # changes an object that was sent; the paths of what it took out
+    merge_type: Type | None = None  # how field management takes objects apart
+    to_store: Callable[[Obj], Awaitable[Obj]] | None = None  # this version → the storage version
+    convert: Callable[[list[Obj]], Awaitable[list[Obj]]] | None = (
+        None  # any version → this one, where a webhook does that
+    )
+    terminating: bool = False  # the definition is being deleted: nothing new is created
 
     @property
     def gvr(self) -> GVR:
@@ -117,11 +125,6 @@ class ServedResource:
     @property
     def gvk(self) -> GVK:
         return self.resource.gvk
-
-    @property
-    def rules(self) -> Kind:
-        """Of objects in memory, as requests for this resource meet them: a cohabitant has its own."""
-        return self.stored.kind if self.stored.custom else self.kind
 
     def outward(self, obj: Obj) -> Obj:
         """An object in memory as this version shows it."""

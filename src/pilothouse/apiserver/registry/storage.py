@@ -72,8 +72,9 @@ class Storage:
         self._store, self._feed, self._leases = store, feed, leases
 
     def adopt(self, stored: Stored) -> None:
-        """The resource was defined anew; its objects stay what they are."""
+        """The resource was defined anew; its objects stay what they are, but watches end: what they show changes."""
         self.stored = self.cache.stored = stored
+        self.cache.watchers.close()
 
     async def get(self, key: str) -> Entry | None:
         """The present object: from the cache where that is as fresh as the store, else from the store."""
