@@ -97,6 +97,10 @@ class AdmissionRequest:
     user: UserInfo
     warnings: list[str] = field(default_factory=list)
     subresource_kind: GVK | None = None  # of obj, where it is not gvk (scale, binding, eviction, token)
+    annotations: dict[str, str] = field(default_factory=dict)  # for the audit of the request
+    reinvoked: bool = False  # the mutating plugins are asked for the second time
+    reinvoke: bool = False  # a plugin changed obj so that the others are to be asked again
+    asked: set[str] = field(default_factory=set)  # what is to be asked again if another changes obj
 
 
 class AdmissionPlugin(Protocol):

@@ -98,7 +98,7 @@ class APIServer:
         core.authorizer = authorization.build(config, self.objects)
         core.authenticator = authentication.build(config, self.objects, self.clock)
         core.allocators = _build("allocators", core.allocators, config, self.objects, self.store, self.clock)
-        core.admission = _build("admission", core.admission, config, self.objects, self.clock)
+        core.admission = _build("admission", core.admission, config, self.objects, self.clock, self.registry)
         await ensure(self, config)
         await core.feed.fresh()
 

@@ -89,8 +89,20 @@ class Program:
 
     def evaluate(self, variables: Mapping[str, Any], limit: int = PER_CALL_LIMIT) -> tuple[Any, int]:
         """(value, cost). Raises CelError for an error value and CostLimitExceeded."""
+        value, error, cost = self.run(variables, limit)
+        if error is not None:
+            raise error
+        return value, cost
+
+    def run(
+        self, variables: Mapping[str, Any], limit: int = PER_CALL_LIMIT
+    ) -> tuple[Any, CelError | CostLimitExceeded | None, int]:
+        """(value, what went wrong in place of it, cost)."""
         frame = Frame(variables, limit)
-        return self.step(frame), frame.cost
+        try:
+            return self.step(frame), None, frame.cost
+        except (CelError, CostLimitExceeded) as e:
+            return None, e, frame.cost
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,7 @@ from pilothouse.apiserver import authorization
 from pilothouse.apiserver.admission.plugin import Cluster, Plugin
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.contracts import AdmissionRequest, Objects
+from pilothouse.apiserver.registry.resources import Registry
 from pilothouse.clock import Clock
 
 Step: TypeAlias = Callable[[AdmissionRequest], Awaitable[None]]
@@ -40,6 +41,10 @@ PLUGINS: Final[tuple[tuple[str, str, bool], ...]] = (
     ("DenyServiceExternalIPs", "denyserviceexternalips:DenyServiceExternalIPs", False),
     ("PodTopologyLabels", "podtopologylabels:PodTopologyLabels", True),
     ("PodResizeValidator", "podresize:PodResizeValidator", True),
+    ("MutatingAdmissionPolicy", "mutatingpolicies:MutatingAdmissionPolicy", True),
+    ("MutatingAdmissionWebhook", "webhooks:MutatingAdmissionWebhook", True),
+    ("ValidatingAdmissionPolicy", "validatingpolicies:ValidatingAdmissionPolicy", True),
+    ("ValidatingAdmissionWebhook", "webhooks:ValidatingAdmissionWebhook", True),
     ("ResourceQuota", "resourcequota:ResourceQuota", True),
 )
 # Not a plugin upstream but a layer of the storage below: it cannot be turned off.
@@ -65,8 +70,13 @@ class Chain:
             and (request.gvr.group, request.gvr.resource) in _SPECIFIED
         ):
             obj["spec"] = {}  # upstream's structs always have one
-        for step in self._of(request)[0]:
+        steps = self._of(request)[0]
+        for step in steps:
             await step(request)
+        if request.reinvoke:  # once, as upstream does
+            request.reinvoked = True
+            for step in steps:
+                await step(request)
 
     async def validate(self, request: AdmissionRequest) -> None:
         for step in self._of(request)[1]:
@@ -93,13 +103,13 @@ def _load(place: str, cluster: Cluster) -> Plugin:
     return found
 
 
-def build(config: Config, objects: Objects, clock: Clock) -> Chain:
-    """Raises ValueError for a plugin that does not exist."""
+def build(config: Config, objects: Objects, clock: Clock, registry: Registry | None = None) -> Chain:
+    """`registry`: of the resources that policies and webhooks can name. Raises ValueError for a plugin that does not exist."""
     known = {name for name, _, _ in PLUGINS}
     for name in (*config.enable_admission_plugins, *config.disable_admission_plugins):
         if name not in known:
             raise ValueError(f"admission plugin {name!r} is unknown")
-    cluster = Cluster(config, objects, clock, authorization.build(config, objects))
+    cluster = Cluster(config, objects, clock, authorization.build(config, objects), registry or Registry())
     on = [
         place
         for name, place, default in PLUGINS

@@ -10,6 +10,7 @@ from pilothouse.api.errors import StatusError
 from pilothouse.apiserver.authorization import Authorization
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.contracts import AdmissionRequest, Objects
+from pilothouse.apiserver.registry.resources import Registry
 from pilothouse.clock import Clock
 
 GroupResource: TypeAlias = tuple[str, str]
@@ -27,6 +28,7 @@ class Cluster:
     objects: Objects
     clock: Clock
     authorizer: Authorization
+    registry: Registry
 
 
 class Plugin:
