@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from pilothouse.api.codec import protowrite
+from pilothouse.api.codec import protowrite, text
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Request, Response
 from pilothouse.api.objects import Obj
@@ -38,7 +38,7 @@ async def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Response
     output, served = scope.output, scope.served
     plain = output.media_type == JSON and not output.pretty
     if output.transform:
-        if plain and not scope.local:
+        if plain and entries and not scope.local:
             return _sliced(scope, tables.of_list(scope, entries, meta), JSON)
         return of_object(scope, tables.transform(scope, entries, meta))
     if served.stored.custom:
@@ -102,7 +102,7 @@ def encode(obj: Obj, output: Output) -> tuple[bytes, str]:
 
 def to_json(obj: Any, pretty: bool = False) -> bytes:
     """Upstream ends what is for programs with a newline, and what is for people without one."""
-    return orjson.dumps(obj, option=orjson.OPT_INDENT_2 if pretty else orjson.OPT_APPEND_NEWLINE)
+    return text.to_json(obj, orjson.OPT_INDENT_2 if pretty else orjson.OPT_APPEND_NEWLINE)
 
 
 def error_response(error: StatusError, request: Request, local: bool) -> Response:
@@ -116,7 +116,7 @@ def error_response(error: StatusError, request: Request, local: bool) -> Respons
         return Response(error.code, headers, object=status)
     pretty = negotiation.wants_pretty(request.first("pretty"), request.headers.get("user-agent", ""))
     try:
-        output = negotiation.output(request.headers.get("accept", ""), tables=False)
+        output = negotiation.output(request.headers.get("accept", ""), transforms=False)
         body, media_type = encode(status, output._replace(pretty=output.pretty or pretty))
     except StatusError:
         body, media_type = to_json(status, pretty=True), JSON

@@ -6,7 +6,6 @@ Source: upstream's endpoints/handlers/negotiation, and the two older refusals of
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -25,7 +24,8 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 
-_TRANSFORMS: Final = frozenset({"Table", "PartialObjectMetadata", "PartialObjectMetadataList"})
+_METADATA: Final = frozenset({"PartialObjectMetadata", "PartialObjectMetadataList"})
+_TRANSFORMS: Final = frozenset({"Table", *_METADATA})
 
 
 class Output(NamedTuple):
@@ -96,7 +96,7 @@ def _output(accept: str, supported: tuple[str, ...], tables: bool, transforms: b
     if not accept:
         return Output()
     for clause in clauses(accept):
-        for media_type in supported:
+        for media_type in ALL:
             if not _matches(clause.media_type, media_type):
                 continue
             if clause.params.get("stream") and (clause.params["stream"] != "watch" or media_type == YAML):
@@ -112,6 +112,8 @@ def _output(accept: str, supported: tuple[str, ...], tables: bool, transforms: b
                     continue
                 if transform == "Table" and not (tables and media_type != PROTOBUF):
                     continue
+            if media_type not in supported and transform not in _METADATA:
+                continue  # what has no form of its own in protobuf has metadata all the same
             return Output(media_type, transform, version if transform else "", clause.params.get("pretty") == "1")
     return None
 
@@ -131,11 +133,11 @@ def aggregated(accept: str) -> str:
     return ""
 
 
-def route_accepts(accept: str, *, listing: bool = False, supported: Sequence[str] = ALL) -> None:
+def route_accepts(accept: str, *, listing: bool = False) -> None:
     """The router's own look at Accept: whole types and */* only, parameters not looked at."""
     if not accept:
         return
-    produced = (*supported, *(_STREAMS if listing else ()))
+    produced = (*ALL, *(_STREAMS if listing else ()))
     for part in accept.split(","):
         media_type = part.partition(";")[0].strip()
         if media_type == "*/*" or media_type in produced:
@@ -150,7 +152,7 @@ def output(
     """Raises 406 where nothing that is accepted can be given."""
     found = _output(accept, supported, tables, transforms)
     if found is None:
-        raise errors.not_acceptable(supported)
+        raise errors.not_acceptable(ALL)
     if stream and found.media_type == YAML:
         raise errors.not_acceptable(_STREAMS)
     return found

@@ -194,8 +194,8 @@ class APIServer:
         stored = served.stored
         supported = negotiation.CUSTOM if stored.custom else negotiation.ALL
         accept = request.headers.get("accept", "")
-        if not local:
-            negotiation.route_accepts(accept, listing=info.verb in ("list", "watch"), supported=supported)
+        if not local and not stored.custom:
+            negotiation.route_accepts(accept, listing=info.verb in ("list", "watch"))
         group, resource, subresource = stored.group, stored.resource, info.subresource
         place = None if stored.custom else endpoints.endpoint(info.group, resource, subresource)
         scope = Scope(self.core, info, request, request.user, served, local, negotiation.Output())

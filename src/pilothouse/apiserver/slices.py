@@ -9,7 +9,7 @@ from typing import Final
 
 import orjson
 
-from pilothouse.api.codec import protowrite
+from pilothouse.api.codec import protowrite, text
 from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK
 from pilothouse.apiserver.registry.entries import Entry
@@ -35,7 +35,7 @@ def pretty(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Itera
         for entry in entries:
             obj = entry.of(served)
             shown = obj if custom else {k: v for k, v in obj.items() if k not in ("kind", "apiVersion")}
-            yield b"\n    " + orjson.dumps(shown, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
+            yield b"\n    " + text.to_json(shown, orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
 
     return _joined(start, b",", items(), b"\n  ]\n}" if entries else b"]\n}")
 

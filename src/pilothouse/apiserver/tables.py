@@ -76,7 +76,8 @@ def transform(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None) -> 
             f"you requested PartialObjectMetadataList, but the requested object is not a list ({kind})"
         )
     items = [partial(scope, e.obj, api_version) for e in entries]
-    return {"kind": "PartialObjectMetadataList", "apiVersion": api_version, "metadata": list_meta, "items": items}
+    head: Obj = {"kind": "PartialObjectMetadataList", "apiVersion": api_version, "metadata": list_meta}
+    return {**head, "items": items or None}
 
 
 def _go_type(scope: Scope, kind: str) -> str:
@@ -142,12 +143,21 @@ def table(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None, *, head
     }
 
 
+def _described(text: str) -> str:
+    if not text.startswith("="):
+        return text
+    from pilothouse.api.openapi import descriptions
+
+    type_, _, name = text[1:].rpartition(".")
+    return descriptions.of_type(type_).fields.get(name, "")
+
+
 def _definition(column: Column) -> Obj:
     return {
         "name": column.name,
         "type": column.type,
         "format": column.format,
-        "description": column.description,
+        "description": _described(column.description),
         "priority": column.priority,
     }
 

@@ -94,7 +94,11 @@ _SPECIAL: Final[dict[str, Obj]] = {
 _EVERYWHERE: Final = ("meta/v1.DeleteOptions", "meta/v1.WatchEvent")
 _UNSERVED: Final = (("apiextensions.k8s.io", "v1beta1"), ("apiregistration.k8s.io", "v1beta1"))
 # Those have no kinds but their own.
-_APART: Final = frozenset({"audit.k8s.io/v1", "apidiscovery.k8s.io/v2", "apidiscovery.k8s.io/v2beta1"})
+_APART: Final = frozenset(
+    {
+        "audit.k8s.io/v1", "apidiscovery.k8s.io/v2", "apidiscovery.k8s.io/v2beta1", "meta.k8s.io/v1", "meta.k8s.io/v1beta1",
+    }
+)  # fmt: skip
 _ZEROS: Final[dict[str, Any]] = {"string": "", "bool": False, "int32": 0, "int64": 0, "float64": 0}
 REFERENCE: Final = "#/components/schemas/"
 

@@ -13,13 +13,10 @@ from pilothouse.api.objects import Obj, meta
 from pilothouse.api.structural import jsonpath
 from pilothouse.apiserver.registry.resources import Column
 
-_NAME: Final = Column("Name", "string", "name", 0)
+_NAME: Final = Column("Name", "string", "name", 0, "=meta/v1.ObjectMeta.name")
 _AGE: Final[Obj] = {
     "name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp",
-    "description": "CreationTimestamp is a timestamp representing the server time when this object was created. It is not "
-    "guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is "
-    "represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: "
-    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
+    "description": "=meta/v1.ObjectMeta.creationTimestamp",
 }  # fmt: skip
 
 Row = Callable[[Obj, float], list[Any]]

@@ -16,7 +16,7 @@ async def handle(scope: Scope) -> Response:
     listing = list_options(scope.request.query)
     chosen = selection.select(scope, listing)
     options = bodies.delete_options(scope)
-    check_delete_options(options)
+    check_delete_options(options, many=True)
     entries, meta = await lists.find(scope, listing, chosen)
     await scope.prepare(entries)
     for entry in entries:

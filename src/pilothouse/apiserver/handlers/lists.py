@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 import orjson
 
 from pilothouse.api import errors, field
+from pilothouse.api.codec import text as text_
+from pilothouse.api.codec.explain import go_kind
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Response
 from pilothouse.api.objects import Obj
@@ -97,16 +99,19 @@ def decode_token(text: str) -> Token:
     except (binascii.Error, ValueError):
         raise bad(": illegal base64 data at input byte 0") from None
     try:
-        data = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
+        data = text_.from_json(raw)
+    except text_.Malformed as error:
         raise bad(f": {error}") from None
+    wrong = ": json: cannot unmarshal {} into Go "
     if not isinstance(data, dict):
-        raise bad(": json: cannot unmarshal into Go value of type storage.continueToken")
+        raise bad(wrong.format(go_kind(data)) + "value of type storage.continueToken")
     version, revision, start = data.get("v", ""), data.get("rv", 0), data.get("start", "")
+    for name, value, type_ in (("v", version, str), ("rv", revision, int), ("start", start, str)):
+        if not isinstance(value, type_) or isinstance(value, bool):
+            wanted = "int64" if type_ is int else "string"
+            raise bad(wrong.format(go_kind(value)) + f"struct field continueToken.{name} of type {wanted}")
     if version != "meta.k8s.io/v1":
         raise bad(f": server does not recognize this encoded version {version}")
-    if not isinstance(revision, int) or isinstance(revision, bool) or not isinstance(start, str):
-        raise bad(": json: cannot unmarshal into Go value of type storage.continueToken")
     if revision == 0:
         raise bad(": incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     if not start:

@@ -15,6 +15,7 @@ from pilothouse.api.errors import StatusError
 from pilothouse.api.field import ErrorList, FieldError
 from pilothouse.api.objects import Obj
 
+_IGNORE_READ_ERROR: Final = "ignoreStoreReadErrorWithClusterBreakingPotential"
 META_GROUP: Final = "meta.k8s.io"
 _INT = re.compile(r"[+-]?[0-9]+")
 _FIELD_MANAGER_MOST = 128
@@ -200,6 +201,7 @@ class DeleteOptions:
     uid: str | None = None
     resource_version: str | None = None
     dry_run: list[str] = field(default_factory=list)
+    ignore_read_error: bool = False
 
     def obj(self) -> Obj:
         out: Obj = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"}
@@ -231,6 +233,8 @@ def delete_options_of_query(query: Query) -> DeleteOptions:
     if "propagationPolicy" in given:
         options.propagation = given["propagationPolicy"]
     options.dry_run = [v for k, v in query if k == "dryRun"]
+    if _IGNORE_READ_ERROR in given:
+        options.ignore_read_error = parse_bool(given[_IGNORE_READ_ERROR])
     return options
 
 
@@ -240,11 +244,15 @@ def delete_options_of_object(obj: Obj) -> DeleteOptions:
     return DeleteOptions(
         obj.get("gracePeriodSeconds"), obj.get("orphanDependents"), obj.get("propagationPolicy"),
         preconditions.get("uid"), preconditions.get("resourceVersion"), list(obj.get("dryRun") or ()),
+        bool(obj.get(_IGNORE_READ_ERROR)),
     )  # fmt: skip
 
 
-def check_delete_options(options: DeleteOptions) -> None:
+def check_delete_options(options: DeleteOptions, *, many: bool = False) -> None:
     errs: ErrorList = []
+    if many and options.ignore_read_error:
+        text = "is not allowed with DELETECOLLECTION, try again after removing the option"
+        errs.append(fields.invalid(_IGNORE_READ_ERROR, True, text))
     policy = options.propagation
     if options.orphan is not None and policy is not None:
         text = "orphanDependents and deletionPropagation cannot be both set"

@@ -212,10 +212,8 @@ async def _apply(scope: Scope, patch: Any, options: WriteOptions, strict: list[s
         obj = managed.apply(scope, entry, applied, options)
         if strict and options.validation == "Strict":
             told = "\n".join(f"  {fault}" for fault in strict)
-            if served.stored.custom:
-                told = f"error converting YAML to JSON: yaml: unmarshal errors:\n{told}"
-                raise errors.bad_request(f"error strict decoding patch: {told}")
-            raise errors.bad_request(f"error strict decoding patch: yaml: unmarshal errors:\n{told}")
+            why = f"error converting YAML to JSON: yaml: unmarshal errors:\n{told}"
+            raise errors.bad_request(f"error strict decoding patch: {why}")
         obj = _typed(scope, served.gvk, served.type, obj)
         if entry is not None:
             _check_identity(scope, entry, obj)

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import orjson
 
-from pilothouse.api.codec import protowrite
+from pilothouse.api.codec import protowrite, text
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Response, WatchEvent
 from pilothouse.api.objects import Obj
@@ -255,7 +255,7 @@ class _Stream:
             body = protowrite.encode(event.object)
             if body is not None:
                 return protowrite.watch_frame(event.type, body)
-        return orjson.dumps({"type": event.type, "object": event.object}, option=orjson.OPT_APPEND_NEWLINE)
+        return text.to_json({"type": event.type, "object": event.object}, orjson.OPT_APPEND_NEWLINE)
 
 
 _HEADS: Final = {t: b'{"type":"' + t.encode() + b'","object":' for t in ("ADDED", "MODIFIED", "DELETED")}

@@ -77,8 +77,9 @@ async def _create(scope: Scope, obj: Obj, options: WriteOptions, *, update: bool
             existing = await scope.storage.get(key)
             if existing is not None:
                 raise Lost(existing)
-            meta.pop("resourceVersion", None)
             entry = Entry(stored, key, 0, obj)
+        elif meta.get("resourceVersion", "") not in ("", "0"):
+            raise errors.bad_request("resourceVersion should not be set on objects to be created")
         else:
             entry = await scope.storage.create(key, await scope.to_store(obj), _ttl_s(scope))
             await scope.prepare((entry,))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 
 from pilothouse.api import errors
+from pilothouse.api.codec import text
 from pilothouse.api.objects import Obj
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def encode_value(stored: Stored, obj: Obj) -> bytes:
     if "resourceVersion" in meta or obj["apiVersion"] != api_version:
         meta = {k: v for k, v in meta.items() if k != "resourceVersion"}
         obj = {**obj, "apiVersion": api_version, "metadata": meta}
-    return orjson.dumps(obj)
+    return text.to_json(obj)
 
 
 def decode_value(stored: Stored, value: bytes) -> Obj:

@@ -25,7 +25,7 @@ class Column(NamedTuple):
     type: str
     format: str
     priority: int
-    description: str = ""
+    description: str = ""  # `=core/v1.PodSpec.nodeName`: what is said of that field
 
 
 # Where a resource's objects lie in the store, when not under its plural (upstream's SpecialDefaultResourcePrefixes, and the
@@ -218,7 +218,10 @@ def columns_of(gvr: GVR) -> tuple[Column, ...]:
     return found if found is not None else DEFAULT_COLUMNS
 
 
-DEFAULT_COLUMNS = (Column("Name", "string", "name", 0), Column("Created At", "date", "", 0))
+DEFAULT_COLUMNS = (
+    Column("Name", "string", "name", 0, "=meta/v1.ObjectMeta.name"),
+    Column("Created At", "date", "", 0, "=meta/v1.ObjectMeta.creationTimestamp"),
+)
 
 
 def _enabled(resource: Resource, runtime_config: Mapping[str, bool]) -> bool:
