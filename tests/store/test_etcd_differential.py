@@ -103,8 +103,9 @@ _DELETE_A = _op(request_delete_range=pb.DeleteRangeRequest(key=b"a"))
 _DELETE_ALL = _op(request_delete_range=pb.DeleteRangeRequest(key=b"\0", range_end=b"\0"))
 _MIB = b"x" * (1 << 20)
 
-# In order: the state that each leaves behind is compared, too. Left out is what ours does as 3.7 and 3.6 does not: the text for what is
-# no protobuf, and which calls need a user (Compact, LeaseGrant, Alarm); and the compaction of revision 0, which etcd takes once.
+# In order: the state that each leaves behind is compared, too. Left out is what ours does as 3.7 and 3.6 does not: the
+# text for what is no protobuf, and which calls need a user (Compact, LeaseGrant, Alarm); and the compaction of revision 0,
+# which etcd takes once.
 STEPS: list[tuple[str, Any]] = [
     ("KV/Put", _put(b"")),
     ("KV/Put", _put(b"a", b"1")),
