@@ -28,8 +28,8 @@ def from_json(body: bytes) -> Any:
     """As Go reads it: what is no UTF-8 becomes U+FFFD. Raises Malformed."""
     try:
         found = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        found = _leniently(body, error)
+    except orjson.JSONDecodeError:
+        found = _leniently(body)
     if body.count(b"[") + body.count(b"{") > DEPTH_MOST:
         check_depth(found)
     return found
@@ -44,7 +44,7 @@ def to_json(value: Any, option: int = 0) -> bytes:
     return data
 
 
-def _leniently(body: bytes, error: ValueError) -> Any:
+def _leniently(body: bytes) -> Any:
     """Upstream bears bad UTF-8 and lone surrogates, which orjson does not."""
     wrong = syntax.fault(body)
     if wrong:
@@ -53,7 +53,7 @@ def _leniently(body: bytes, error: ValueError) -> Any:
         return _mended(json.loads(body.decode("utf-8", "replace"), parse_int=_integer, parse_float=_number))
     except RecursionError:
         raise Malformed("exceeded max depth") from None
-    except ValueError:
+    except ValueError as error:
         raise Malformed(str(error)) from None
 
 
