@@ -169,7 +169,7 @@ class Entry:
     def _json(self) -> bytes:
         at = self._splice
         if not at:
-            return text.to_json(self._obj)
+            return orjson.dumps(self._obj)
         return b'%b"resourceVersion":"%d",%b' % (self._value[:at], self.revision, self._value[at:])
 
     def json(self, served: ServedResource) -> bytes:
@@ -182,7 +182,7 @@ class Entry:
             self._encoded = {}
         found = self._encoded.get(served)
         if found is None:
-            found = self._encoded[served] = text.to_json(self.of(served))
+            found = self._encoded[served] = orjson.dumps(self.of(served))
         return found
 
     def item(self, served: ServedResource, cut: int) -> bytes:
@@ -197,14 +197,14 @@ class Entry:
         at, end = self._splice, self._meta_end
         if at and not end:
             # What stands from the place of the revision on is the rest of the metadata, exactly as it is written alone.
-            whole = text.to_json(self.obj["metadata"])
+            whole = orjson.dumps(self.obj["metadata"])
             start = self._value.index(_METADATA) + len(_METADATA) - 1
             end = start + len(whole) - len(b'"resourceVersion":"",') - len(str(self.revision))
             if b'%b"resourceVersion":"%d",%b' % (self._value[start:at], self.revision, self._value[at:end]) != whole:
                 end = -1
             self._meta_end = end
         if end <= 0:
-            return text.to_json(self.obj["metadata"])
+            return orjson.dumps(self.obj["metadata"])
         start = self._value.index(_METADATA) + len(_METADATA) - 1
         return b'%b"resourceVersion":"%d",%b' % (self._value[start:at], self.revision, self._value[at:end])
 
@@ -244,7 +244,7 @@ class _Recent:
             old.forget()
 
 
-_RECENT: Final = _Recent(4 << 20)
+_RECENT: Final = _Recent(8 << 20)
 _NOTHING: Final[dict[str, str]] = {}
 
 
@@ -268,8 +268,16 @@ def decode_value(stored: Stored, value: bytes) -> Obj:
     if not isinstance(obj, dict) or not isinstance(obj.get("metadata"), dict):
         raise ValueError("a stored value is not an object")
     api_version = obj.get("apiVersion")
-    if api_version != stored.gvk.api_version and not (stored.custom and api_version):
+    other = api_version != stored.gvk.api_version and not (stored.custom and api_version)
+    if other:
         convert = stored.decoders.get(str(api_version))
         obj = convert(obj) if convert is not None else {**obj, "apiVersion": stored.gvk.api_version}
     obj.setdefault("kind", stored.gvk.kind)
+    if not stored.custom:
+        stored.kind.default(obj)  # as upstream does whenever it reads: what a later version made a default, too
+        if other:  # and now as this version is written
+            from pilothouse.api.codec.decode import decode
+
+            head = {"kind": stored.gvk.kind, "apiVersion": stored.gvk.api_version}
+            obj = head | decode(stored.type, obj, stored=True)[0]
     return cast(Obj, obj)

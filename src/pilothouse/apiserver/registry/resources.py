@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from pilothouse.api import kinds, scheme
+from pilothouse.api.kinds.common import older
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK, GVR, Resource
@@ -285,7 +286,7 @@ def _stored(resource: Resource) -> Stored:
         GVK(gvr.group, other, resource.kind).api_version: convert
         for other, convert in kind.decode.items()
         if other != gvr.version
-    }
+    } | dict(older.DECODERS.get((gvr.group, resource.kind), {}))
     return Stored(
         gvr.group, gvr.resource, f"/registry/{prefix}/", resource.namespaced, gvk, type_, kind,
         GVK(gvr.group, version, resource.kind).api_version, decoders,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pilothouse.api.kinds.apiextensions import definition
+from pilothouse.api.kinds.apiextensions import beta, definition
 from pilothouse.api.kinds.apiextensions.walk import of_versions, schemas
 from pilothouse.api.kinds.common.strategy import keep
 from pilothouse.api.kinds.kind import Kind
@@ -117,5 +117,6 @@ KIND = Kind(
     validate_status=lambda new, _: definition.validate_status(new),
     warnings=_warnings,
     row=_row,
+    decode={"v1beta1": beta.decode},
     unconditional_update=False,
 )

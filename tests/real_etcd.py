@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-PEERS = Path(os.environ.get("PILOTHOUSE_PEERS", Path(__file__).parents[2] / ".peers" / "bin"))
+PEERS = Path(os.environ.get("PILOTHOUSE_PEERS", Path(__file__).parents[1] / ".peers" / "bin"))
 
 
 def program(name: str) -> str:
