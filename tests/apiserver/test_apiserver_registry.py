@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import orjson
 import pytest
@@ -257,4 +258,56 @@ async def test_bytes_are_made_once_for_all(store: MemoryStore, served: ServedRes
         assert taken is not None
         assert [d.frame("form", make) for d in taken] == [b"bytes"]
     assert len(made) == 1
+    await feed.stop()
+
+
+async def test_an_index_keeps_up(store: MemoryStore, registry: Registry) -> None:
+    """What an index finds is what a look at every entry finds, whatever happens while it is made and after."""
+    served = registry.get("", "v1", "pods")
+    assert served is not None
+    rules = served.kind
+    feed, storage = await storage_of(store, served)
+    cache = storage.cache
+    at = sorted(rules.field_names).index("spec.nodeName")
+    chance = random.Random(7)
+
+    async def change() -> None:
+        name = f"p{chance.randrange(300):03}"
+        key = f"/registry/pods/a/{name}".encode()
+        if chance.random() < 0.3:
+            await store.delete(Delete(key))
+            return
+        spec = {"nodeName": chance.choice(["", "n1", "n2"])}
+        pod = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name, "namespace": "a"}, "spec": spec}
+        await store.put(Put(key, orjson.dumps(pod)))
+
+    def check() -> None:
+        for node in ("", "n1", "n2", "none"):
+            found = cache.having(Trigger(rules, at, node))
+            assert found == [e for e in cache.entries() if e.fields(rules)[at] == node]
+
+    for _ in range(600):
+        await change()
+    await cache.ready()
+    assert cache.having(Trigger(rules, at, "n1")) is None
+    building = asyncio.create_task(cache.index(Trigger(rules, at, "n1")))
+    await asyncio.sleep(0)
+    for _ in range(50):
+        await change()
+    await building
+    await feed.fresh()
+    check()
+    for _ in range(200):
+        await change()
+    await feed.fresh()
+    check()
+    cache.reset()
+    await cache.ready()
+    assert cache.having(Trigger(rules, at, "n1")) is None, "what was lost is not shown"
+    cut = asyncio.create_task(cache.index(Trigger(rules, at, "n1")))
+    await asyncio.sleep(0)
+    cut.cancel()
+    await asyncio.gather(cut, return_exceptions=True)
+    await cache.index(Trigger(rules, at, "n1"))
+    check()
     await feed.stop()

@@ -66,7 +66,7 @@ def envelope(gvk: GVK, raw: bytes) -> bytes:
 def list_envelope(gvk: GVK, meta: Obj, items: Sequence[bytes]) -> tuple[bytes, bytes]:
     """What stands before and after the items of a list of these messages; each item is written by `list_item`."""
     start = b"\x0a" + _sized(_compiled(_list_meta())(meta))
-    size = len(start) + sum(1 + len(item) + len(_length(len(item))) for item in items)
+    size = len(start) + len(items) + sum([len(item) + len(_length(len(item))) for item in items])
     head = b"\x0a" + _sized(gvk.api_version.encode()) + b"\x12" + _sized(gvk.kind.encode())
     return b"".join((MAGIC, b"\x0a", _sized(head), b"\x12", _length(size), start)), b"\x1a\x00\x22\x00"
 

@@ -146,6 +146,8 @@ async def find(scope: Scope, options: ListOptions, chosen: Selection) -> tuple[l
             exact = wanted
     cache = scope.storage.cache
     await cache.ready()
+    if chosen.trigger is not None:
+        await cache.index(chosen.trigger)
     if exact:
         if not (cache.changed_at <= exact <= cache.revision):
             return await _of_the_past(scope, options, chosen, exact, token)
@@ -176,7 +178,12 @@ async def _of_the_present(
         page = list(islice(entries, wanted))
         left = cache.count_after(page[-1].key, chosen.namespace) if page and limit > 0 else 0
     else:
-        page, left = await _matching(scope, list(entries), chosen.predicate, wanted), 0
+        having = cache.having(chosen.trigger) if chosen.trigger is not None else None
+        if having is None:
+            having = list(entries)
+        elif token:
+            having = [entry for entry in having if entry.key >= root + token.start]
+        page, left = await _matching(scope, having, chosen.predicate, wanted), 0
     if len(page) > limit > 0:
         page.pop()
         _more(meta, revision, root, page[-1].key)

@@ -104,6 +104,9 @@ def _predicate(scope: Scope, labels: Selector | None, fields: FieldSelector | No
     tests = [_test(scope.served.kind, term) for term in fields.terms] if fields is not None else []
     if labels is None and len(tests) == 1:
         return tests[0]
+    if labels is not None and not tests:
+        chosen = labels
+        return lambda entry: chosen.matches(entry.labels)
 
     def matches(entry: Entry) -> bool:
         return (labels is None or labels.matches(entry.labels)) and all(test(entry) for test in tests)

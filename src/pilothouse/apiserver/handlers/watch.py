@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 _BOOKMARK_S: Final = 60.0
 _BOOKMARK_BEFORE_END_S: Final = 2.0
-_INITIAL_BATCH: Final = 500
+_INITIAL_BATCH: Final = 50
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 
@@ -87,6 +87,7 @@ class _Stream:
 
     def __init__(self, scope: Scope, options: ListOptions) -> None:
         self._scope, self._options = scope, options
+        self._rung = False
         self._headers_due = True  # a table's columns come with its first event only
         clock, config = scope.core.clock, scope.core.config
         lasts_s = float(options.timeout_s or 0)
@@ -147,13 +148,17 @@ class _Stream:
         try:
             revision = cache.revision
             batch: list[Delivery | WatchEvent] = []
-            for entry in watcher.initial:
-                batch.append(Delivery("ADDED", entry, entry.revision))
-                if len(batch) >= _INITIAL_BATCH:
+            initial, watcher.initial = watcher.initial, []
+            for start in range(0, len(initial), _INITIAL_BATCH):
+                present = [e for e in initial[start : start + _INITIAL_BATCH] if chosen.matches(e)]
+                batch = [Delivery("ADDED", entry, entry.revision) for entry in present]
+                if start + _INITIAL_BATCH >= len(initial):
+                    break
+                if batch:
                     await self._prepare(batch)
                     yield encode(batch)
-                    batch = []
-            watcher.initial = ()
+                await clock.sleep(0)
+            del initial
             if bookmarks and self._options.send_initial_events:
                 batch.append(self._bookmark(revision, initial_end=True))
             if batch:
@@ -168,9 +173,9 @@ class _Stream:
                     revision = deliveries[-1].revision
                     await self._prepare(deliveries)
                     yield encode(deliveries)  # type: ignore[arg-type]
-                now_s = clock.monotonic()
-                if now_s < alarm.when():
+                if not self._rung:
                     continue
+                now_s = clock.monotonic()
                 if bookmarks and now_s >= self._bookmark_s:
                     self._bookmark_s = self._next_bookmark(now_s)
                     if watcher.idle:
@@ -191,7 +196,13 @@ class _Stream:
         """Wakes the watcher when a bookmark is due or the watch ends."""
         clock = self._scope.core.clock
         due_s = min(self._ends_s, self._bookmark_s) if bookmarks else self._ends_s
-        return clock.call_later(max(0.0, due_s - clock.monotonic()), watcher.nudge)
+        self._rung = False
+
+        def ring() -> None:
+            self._rung = True
+            watcher.nudge()
+
+        return clock.call_later(max(0.0, due_s - clock.monotonic()), ring)
 
     async def _prepare(self, batch: Sequence[Delivery | WatchEvent]) -> None:
         if self._scope.served.convert is None:

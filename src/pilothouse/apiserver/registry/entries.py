@@ -210,14 +210,13 @@ class Entry:
 
     def message(self, served: ServedResource) -> bytes:
         """The served version as a protobuf message, without its kind."""
-        form = f"{served.gvr.api_version} protobuf"
         if self._encoded is None:
             self._encoded = {}
-        found = self._encoded.get(form)
+        found = self._encoded.get(served.type)
         if found is None:
             from pilothouse.api.codec import protowrite
 
-            found = self._encoded[form] = protowrite.message(served.type, self.of(served))
+            found = self._encoded[served.type] = protowrite.message(served.type, self.of(served))
         return found
 
     def at(self, revision: int) -> Entry:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
 from sortedcontainers import SortedDict
@@ -18,6 +18,7 @@ from pilothouse.api import errors
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver.registry.entries import Entry, with_revision
 from pilothouse.apiserver.registry.feed import Feed
+from pilothouse.apiserver.registry.indexes import Indexes
 from pilothouse.apiserver.registry.resources import Stored
 from pilothouse.apiserver.registry.watching import CacheEvent, Predicate, Trigger, Watcher, Watchers
 from pilothouse.clock import Clock
@@ -54,6 +55,7 @@ class WatchCache:
         self._filling: asyncio.Task[None] | None = None
         self._pending: list[Event] = []
         self.watchers = Watchers(stored.prefix, stored.namespaced)
+        self._indexes = Indexes(clock)
         self._expected: dict[tuple[str, bytes], _Expected] = {}
         feed.attach(stored.prefix, self)
 
@@ -94,7 +96,9 @@ class WatchCache:
                 if not result.more:
                     break
                 start = result.kvs[-1].key + b"\0"
+                await self._clock.sleep(0)
             self._entries = SortedDict(found)
+            self._indexes.clear()
             self._history.clear()
             self._base = self._oldest = self._changed_at = revision
             self._filled = True
@@ -163,6 +167,7 @@ class WatchCache:
                 previous = self._entries.pop(key, None)
                 if previous is None:
                     continue
+                self._indexes.update(previous, None)
                 event = CacheEvent("DELETED", previous.at(revision), previous, revision, now_s)
             else:
                 entry = self._entry_of(key, kv.value, revision) or self._decode(kv)
@@ -170,6 +175,7 @@ class WatchCache:
                     continue
                 previous = self._entries.get(key)
                 self._entries[key] = entry
+                self._indexes.update(previous, entry)
                 event = CacheEvent("MODIFIED" if previous else "ADDED", entry, previous, revision, now_s)
             self._history.append(event)
             self._changed_at = revision
@@ -203,16 +209,24 @@ class WatchCache:
         if not namespace:
             return iter(self._entries.values())
         prefix = f"{self.stored.prefix}{namespace}/"
-        return (self._entries[key] for key in self._entries.irange(prefix, prefix + "\U0010ffff"))
+        return map(self._entries.__getitem__, self._entries.irange(prefix, prefix + "\U0010ffff"))
 
     def entries_from(self, key: str, namespace: str = "") -> Iterator[Entry]:
         prefix = f"{self.stored.prefix}{namespace}/" if namespace else self.stored.prefix
-        return (self._entries[k] for k in self._entries.irange(max(key, prefix), prefix + "\U0010ffff"))
+        return map(self._entries.__getitem__, self._entries.irange(max(key, prefix), prefix + "\U0010ffff"))
 
     def count_after(self, key: str, namespace: str = "") -> int:
         """How many entries follow that key."""
         prefix = f"{self.stored.prefix}{namespace}/" if namespace else self.stored.prefix
         return int(self._entries.bisect_left(prefix + "\U0010ffff") - self._entries.bisect_right(key))
+
+    async def index(self, trigger: Trigger) -> None:
+        """Makes `having` possible for triggers of that field."""
+        await self._indexes.build((trigger.kind, trigger.at), self._entries)
+
+    def having(self, trigger: Trigger) -> list[Entry] | None:
+        """The entries that have one value of a field, in order of their keys; None where there is no index of it."""
+        return self._indexes.find(trigger)
 
     # Watching
 
@@ -221,16 +235,17 @@ class WatchCache:
         after: int | None, limit: int,
     ) -> Watcher:  # fmt: skip
         """A watcher of the whole resource, of one namespace or of one key. `after`: of events after that revision; None:
-        of the present objects (`initial`) and the events after them. `trigger`: what the predicate asks for among other
-        things; the namespace is the predicate's affair then. Raises 410 where the history does not reach back."""
+        of the present objects (`initial`, before the predicate is asked) and the events after them. `trigger`: what the
+        predicate asks for among other things; the namespace is the predicate's affair then. Raises 410 where the history
+        does not reach back."""
         watcher = Watcher(Watchers.address(namespace, key, trigger), predicate, limit, after or 0)
         if after is None:
+            having = self.having(trigger) if trigger is not None else None
             if key:
                 one = self._entries.get(key)
-                entries: Iterable[Entry] = () if one is None else (one,)
+                watcher.initial = [] if one is None else [one]
             else:
-                entries = self.entries(namespace)
-            watcher.initial = [e for e in entries if predicate is None or predicate(e)]
+                watcher.initial = list(self.entries(namespace)) if having is None else having
         else:
             watcher.replay(self._missed(namespace, key, after))
         self.watchers.add(watcher)

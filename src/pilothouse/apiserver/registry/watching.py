@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from pilothouse.api.kinds.kind import Kind
@@ -95,7 +95,7 @@ class Watcher:
         self._queue: list[Delivery] = []
         self._wake: asyncio.Future[None] | None = None
         self._nudged = False
-        self.initial: Iterable[Entry] = ()
+        self.initial: list[Entry] = []
         self.closed = False
 
     def offer(self, event: CacheEvent) -> None:
