@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bench import api as api_bench
+from bench import etcd as etcd_bench
 from bench import start as start_bench
 
 
@@ -53,6 +54,17 @@ def api(
 ) -> None:  # fmt: skip
     """Requests, watches and memory of the API server."""
     api_bench.run(rounds, None if alone else _require(peers), output, only, quick, objects)
+
+
+@main.command()
+@click.option("--rounds", default=3, show_default=True, help="How often each row is measured.")
+@click.option("--seconds", default=3.0, show_default=True, help="How long each takes.")
+@click.option("--only", multiple=True, help="Rows whose name contains this.")
+@_PEERS
+@_OUTPUT
+def etcd(rounds: int, seconds: float, only: tuple[str, ...], peers: Path, output: str) -> None:
+    """`pilothouse etcd` over gRPC, beside real etcd."""
+    etcd_bench.run(rounds, _require(peers), output, only, seconds)
 
 
 if __name__ == "__main__":

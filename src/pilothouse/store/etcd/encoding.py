@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from pilothouse.store.interface import (
     DeleteResult,
@@ -14,13 +15,10 @@ from pilothouse.store.interface import (
     TxnResult,
 )
 
+_TABLED: Final = 1 << 14
 
-def varint(value: int) -> bytes:
-    """Of an int64 or uint64."""
-    if 0 <= value < 0x80:
-        return _SMALL[value]
-    if value < 0:
-        value += 1 << 64
+
+def _varint(value: int) -> bytes:
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -29,12 +27,24 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-_SMALL = [bytes([value]) for value in range(0x80)]
+_VARINTS: Final = [_varint(value) for value in range(_TABLED)]
+
+
+def varint(value: int) -> bytes:
+    """Of an int64 or uint64."""
+    if value < _TABLED:
+        return _VARINTS[value] if value >= 0 else _varint(value + (1 << 64))
+    if value < 1 << 21:
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
+    if value < 1 << 28:
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14 & 0x7F | 0x80, value >> 21))
+    return _varint(value)
 
 
 def field(tag: bytes, data: bytes) -> bytes:
     """A field of bytes or a message."""
-    return tag + varint(len(data)) + data
+    size = len(data)
+    return tag + (_VARINTS[size] if size < _TABLED else _varint(size)) + data
 
 
 class Header:
@@ -63,6 +73,10 @@ class Header:
 def key_value(kv: KeyValue) -> bytes:
     """mvccpb.KeyValue; fields that are zero are left out."""
     key, value, create, mod, version, lease = kv
+    if version and value and not lease:  # most are
+        return b"\x0a%b%b\x10%b\x18%b\x20%b\x2a%b%b" % (
+            varint(len(key)), key, varint(create), varint(mod), varint(version), varint(len(value)), value,
+        )  # fmt: skip
     parts = [b"\x0a", varint(len(key)), key]
     if create:
         parts += (b"\x10", varint(create))
@@ -77,17 +91,21 @@ def key_value(kv: KeyValue) -> bytes:
     return b"".join(parts)
 
 
-def _key_values(tag: bytes, kvs: Iterable[KeyValue]) -> list[bytes]:
-    parts: list[bytes] = []
-    for kv in kvs:
-        data = key_value(kv)
-        parts += (tag, varint(len(data)), data)
-    return parts
+def key_values(kvs: Iterable[KeyValue], tag: bytes = b"\x12") -> list[bytes]:
+    """Each as a field, of a RangeResponse unless told otherwise."""
+    return [field(tag, key_value(kv)) for kv in kvs]
 
 
 def range_fields(result: RangeResult) -> bytes:
     """A RangeResponse but for its header."""
-    parts = _key_values(b"\x12", result.kvs)
+    parts = key_values(result.kvs)
+    parts.append(range_end_fields(result))
+    return b"".join(parts)
+
+
+def range_end_fields(result: RangeResult) -> bytes:
+    """What comes after the keys in a RangeResponse."""
+    parts = []
     if result.more:
         parts.append(b"\x18\x01")
     if result.count:
@@ -101,7 +119,7 @@ def put_fields(result: PutResult) -> bytes:
 
 def delete_fields(result: DeleteResult) -> bytes:
     deleted = b"\x10" + varint(result.deleted) if result.deleted else b""
-    return deleted + b"".join(_key_values(b"\x1a", result.prev_kvs))
+    return deleted + b"".join(key_values(result.prev_kvs, b"\x1a"))
 
 
 def txn_fields(result: TxnResult) -> bytes:
@@ -134,6 +152,6 @@ def event(found: Event) -> bytes:
     return b"".join(parts)
 
 
-def events_field(events: Sequence[Event]) -> list[bytes]:
+def events_fields(events: Sequence[Event]) -> list[bytes]:
     """Each as field 11 of a WatchResponse."""
     return [field(b"\x5a", event(found)) for found in events]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -67,6 +67,9 @@ class GatewayCall:
 
     def post_message(self, message: Any) -> None:
         self.answers.put_nowait(_bytes(message))
+
+    def post_parts(self, parts: Sequence[bytes]) -> None:
+        self.post_message(b"".join(parts))
 
     async def send_message(self, message: Any) -> None:
         await self.answers.put(_bytes(message))

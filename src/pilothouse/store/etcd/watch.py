@@ -26,7 +26,7 @@ _NOPUT, _NODELETE = 0, 1
 class Watch:
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._encoded: OrderedDict[int, tuple[Sequence[Event], list[bytes]]] = OrderedDict()
+        self._encoded: OrderedDict[int, tuple[Sequence[Event], bytes]] = OrderedDict()
 
     async def watch(self, call: Call) -> None:
         stream = _Stream(self, call)
@@ -35,12 +35,12 @@ class Watch:
         finally:
             await stream.close()
 
-    def encoded(self, events: Sequence[Event]) -> list[bytes]:
-        """Each event as a field; the same list for the same events."""
+    def encoded(self, events: Sequence[Event]) -> bytes:
+        """All events as fields; the same bytes for the same events."""
         known = self._encoded.get(id(events))
         if known is not None:
             return known[1]
-        found = encoding.events_field(events)
+        found = b"".join(encoding.events_fields(events))
         self._encoded[id(events)] = (events, found)  # holds on to the events, so that their id stays theirs
         if len(self._encoded) > _ENCODED_BATCHES_MAX:
             self._encoded.popitem(last=False)
@@ -92,7 +92,7 @@ class _Stream:
     def _post(self, revision: int, watch_id: int, rest: bytes = b"") -> None:
         header = self._context.header.field(revision)
         number = b"\x10" + encoding.varint(watch_id) if watch_id else b""
-        self._call.post_message(b"".join((header, number, rest)))
+        self._call.post_parts((header, number, rest))
 
     async def _refuse(self, reason: str) -> None:
         revision = await self._context.store.revision()
@@ -173,11 +173,12 @@ class _Stream:
         self._post(revision, watch_id, rest)
 
     def _send_events(self, watch_id: int, one: _One, events: Sequence[Event], revision: int) -> None:
-        fields = self._service.encoded(events)
-        if not one.fragment:
-            self._post(revision, watch_id, b"".join(fields))
-            return
+        whole = self._service.encoded(events)
         limit, start, size = self._context.config.max_request_bytes, 0, 0
+        if not one.fragment or len(whole) < limit:
+            self._post(revision, watch_id, whole)
+            return
+        fields = encoding.events_fields(events)
         for at, data in enumerate(fields):
             if size and size + len(data) >= limit:
                 self._post(revision, watch_id, b"\x38\x01" + b"".join(fields[start:at]))

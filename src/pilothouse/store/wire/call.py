@@ -12,7 +12,7 @@ import gzip
 import logging
 import zlib
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -196,6 +196,17 @@ class Call(Stream):
         if not self._headers_sent:
             self.send_header()
         self.send(self._framed(message))
+
+    def post_parts(self, parts: Sequence[bytes]) -> None:
+        """As `post_message`, of a message in pieces."""
+        if self.head.encoding == "gzip":
+            self.post_message(b"".join(parts))
+            return
+        if self.done:
+            return
+        if not self._headers_sent:
+            self.send_header()
+        self.send(b"".join((_PREFIX.pack(0, sum(map(len, parts))), *parts)))
 
     def send_header(self) -> None:
         """Tells the client that its call was accepted, before the first response."""
