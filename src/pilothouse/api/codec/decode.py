@@ -136,7 +136,7 @@ def _compiled(type_: Type, form: _Form) -> Decode:
         case Shape.MAP:
             return _map(type_, form)
         case Shape.ANY:
-            return _any
+            return _field_set if type_.name == "fieldsV1" else _any
     return _SCALARS[type_.name]
 
 
@@ -300,6 +300,11 @@ def _union(type_: Type, form: _Form) -> Decode:
 
 def _any(value: Any, notes: Notes) -> Any:
     return copy(value) if isinstance(value, (dict, list)) else value
+
+
+def _field_set(value: Any, notes: Notes) -> Any:
+    """The fields of a manager, which nobody changes: others take their place."""
+    return value
 
 
 def _string(value: Any, notes: Notes) -> str:

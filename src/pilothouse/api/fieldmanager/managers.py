@@ -41,6 +41,7 @@ class Managed:
     api_version: str
     fields: Set
     time: str = ""
+    written: Obj | None = None  # the fields as FieldsV1, where they are what they were in the store
 
 
 Managers = dict[Identity, Managed]
@@ -69,8 +70,8 @@ def paths(dotted: frozenset[str]) -> Set:
     return found
 
 
-def read(entries: Any) -> Managers:
-    """Raises ValueError for entries that are none."""
+def read(entries: Any, *, stored: bool = False) -> Managers:
+    """`stored`: as `write` made them. Raises ValueError for entries that are none."""
     found: Managers = {}
     for entry in entries or ():
         operation = entry.get("operation", "")
@@ -80,7 +81,9 @@ def read(entries: Any) -> Managers:
         identity = Identity(
             entry.get("manager", ""), operation, version if operation == "Update" else "", entry.get("subresource", "")
         )
-        found[identity] = Managed(version, sets.of_fields(entry.get("fieldsV1") or {}), entry.get("time") or "")
+        fields = entry.get("fieldsV1") or {}
+        written = fields if stored else None
+        found[identity] = Managed(version, sets.of_fields(fields), entry.get("time") or "", written)
     return found
 
 
@@ -94,7 +97,7 @@ def write(managers: Managers) -> list[Obj]:
         entry: Obj = {"manager": identity.manager, "operation": identity.operation, "apiVersion": managed.api_version}
         if managed.time:
             entry["time"] = managed.time
-        entry |= {"fieldsType": "FieldsV1", "fieldsV1": sets.to_fields(managed.fields)}
+        entry |= {"fieldsType": "FieldsV1", "fieldsV1": managed.written or sets.to_fields(managed.fields)}
         if identity.subresource:
             entry["subresource"] = identity.subresource
         out.append(entry)
@@ -125,11 +128,13 @@ def updated(write_: Write, old: Obj, new: Obj, managers: Managers) -> Managers:
     for identity, managed in managers.items():
         rest = sets.difference(sets.difference(managed.fields, taken), changes.removed)
         if rest:
-            out[identity] = managed if rest is managed.fields else replace(managed, fields=rest)
+            out[identity] = managed if rest == managed.fields else replace(managed, fields=rest, written=None)
     if taken:
         me = write_.identity("Update")
-        mine = out.get(me)
-        out[me] = Managed(write_.api_version, sets.union(mine.fields, taken) if mine else taken, write_.now)
+        mine, before = out.get(me), managers.get(me)
+        fields = sets.union(mine.fields, taken) if mine else taken
+        same = before is not None and before.fields == fields
+        out[me] = Managed(write_.api_version, fields, write_.now, before.written if before and same else None)
     return _capped(out)
 
 
@@ -174,11 +179,12 @@ def applied(write_: Write, live: Obj, configuration: Obj, managers: Managers, *,
     for identity, managed in others.items():
         rest = sets.difference(sets.difference(managed.fields, conflicts.get(identity, {})), changes.removed)
         if rest:
-            out[identity] = replace(managed, fields=rest)
+            out[identity] = managed if rest == managed.fields else replace(managed, fields=rest, written=None)
     if mine:
         # An apply that changes nothing is none in time: upstream keeps what was there.
         time = (last.time if last is not None else "") if merged == live else write_.now
-        out[me] = Managed(write_.api_version, mine, time)
+        same = last is not None and last.fields == mine
+        out[me] = Managed(write_.api_version, mine, time, last.written if last and same else None)
     return merged, _capped(out)
 
 

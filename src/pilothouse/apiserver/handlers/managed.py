@@ -32,9 +32,9 @@ def _write(scope: Scope, options: WriteOptions) -> Write:
     )  # fmt: skip
 
 
-def _known(entries: Any) -> Managers:
+def _known(entries: Any, *, stored: bool = True) -> Managers:
     try:
-        return managers.read(entries)
+        return managers.read(entries, stored=stored)
     except (ValueError, AttributeError, TypeError):
         return {}
 
@@ -49,7 +49,8 @@ def update(scope: Scope, entry: Entry | None, obj: Obj, options: WriteOptions) -
         known: Managers = {}
     else:
         old = entry.of(served)
-        known = _known(sent) or _known(entry.obj["metadata"].get("managedFields"))
+        stored = entry.obj["metadata"].get("managedFields")
+        known = (_known(sent, stored=False) if sent and sent != stored else {}) or _known(stored)
         if sent in ([], [{}]):
             return  # the client wipes them
         if not known:

@@ -95,7 +95,7 @@ def _topology_requirement(requirement: Obj, path: str) -> tuple[frozenset[str], 
 
 def same(a: Any, b: Any) -> bool:
     """Whether two parts of objects are equal as upstream's semantic equality sees them: nothing equals empty."""
-    if a is b:
+    if type(a) is type(b) and a == b:
         return True
     if isinstance(a, dict) or isinstance(b, dict):
         a, b = a or {}, b or {}
@@ -105,7 +105,7 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, list) or isinstance(b, list):
         a, b = a or [], b or []
         return isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b) and type(a) is type(b)
+    return False
 
 
 def is_usable(selector: Obj | None) -> bool:
