@@ -149,3 +149,13 @@ def test_yaml_round_trip(value: Any) -> None:
     except Malformed as error:
         # libyaml refuses to read some of what it writes: control characters within literal blocks.
         assert "control characters" in str(error) or "cannot start" in str(error)
+
+
+def test_numbers_beside_bad_bytes_are_read_as_elsewhere() -> None:
+    plain = b'{"a":[1,-9223372036854775808,18446744073709551615,18446744073709551616,1e3]}'
+    broken = plain.replace(b'"a"', b'"a\xff"')
+    assert text.from_json(broken) == {"a\ufffd": text.from_json(plain)["a"]}
+    for number in (b"1e999", b"9" * 400, b"9" * 5000):
+        for key in (b'"a"', b'"\xff"'):
+            with pytest.raises(Malformed, match="infinity"):
+                text.from_json(b"{%b:%b}" % (key, number))

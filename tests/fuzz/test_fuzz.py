@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pilothouse.api.exchange import Request, Response, UserInfo
-from pilothouse.api.scheme import GVK, Resource, resources, split_api_version
+from pilothouse.api.scheme import GVK, GVR, Resource, Subresource, resources, split_api_version
 from pilothouse.api.types import type_of
 from pilothouse.apiserver.config import Config, TokenEntry
 from pilothouse.apiserver.server import APIServer
@@ -30,6 +30,7 @@ from pilothouse.store.embedded import open_store
 
 ADMIN = UserInfo("admin", "admin", ("system:masters", "system:authenticated"))
 NAMESPACE = "default"
+SHIP = GVK("fuzz.example.com", "v1", "Ship")
 SLOW_S = 5.0
 _PARAMETERS = (
     "resourceVersion", "resourceVersionMatch", "limit", "continue", "labelSelector", "fieldSelector",
@@ -230,14 +231,38 @@ class Fuzzer:
         await self.ask(method, f"{path}?{self.query()}", encode(junk(rng)), rng.choice(_BODIES), rng.choice(_ACCEPTS))
 
 
+def _load(name: str) -> list[Any]:
+    return [obj for obj in yaml.safe_load_all(Path(__file__).with_name(name).read_text()) if obj]
+
+
 @cache
 def exemplars() -> dict[GVK, Any]:
-    found = yaml.safe_load_all(Path(__file__).with_name("exemplars.yaml").read_text())
+    found = _load("exemplars.yaml") + _load("custom.yaml")[1:]
     return {GVK(*split_api_version(obj["apiVersion"]), obj["kind"]): obj for obj in found}
 
 
 def served() -> Sequence[Resource]:
-    return [r for r in resources().values() if r.default]
+    """Every built-in resource, and custom ones of two versions, more often than their share."""
+    verbs = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+    subresources = {
+        "status": Subresource("status", SHIP, ("get", "patch", "update")),
+        "scale": Subresource("scale", GVK("autoscaling", "v1", "Scale"), ("get", "patch", "update")),
+    }
+    custom = Resource(GVR(SHIP.group, SHIP.version, "ships"), SHIP.kind, "ship", True, verbs, subresources=subresources)
+    older = Resource(GVR(SHIP.group, "v1beta1", "ships"), SHIP.kind, "ship", True, verbs)
+    return [r for r in resources().values() if r.default] + [custom] * 8 + [older] * 2
+
+
+async def define(server: APIServer) -> None:
+    """The custom resource, and waits until it is served."""
+    headers = {"authorization": "Bearer admintok", "content-type": "application/json"}
+    definition = _load("custom.yaml")[0]
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    made = await server.handle(Request("POST", path, [], headers, encode(definition)))
+    assert made.status == 201, made.body
+    address = f"/apis/{SHIP.group}/{SHIP.version}/ships"
+    while (await server.handle(Request("GET", address, [], headers))).status != 200:
+        await server.clock.sleep(0.01)
 
 
 async def run(seeds: Sequence[int]) -> None:
@@ -248,6 +273,7 @@ async def run(seeds: Sequence[int]) -> None:
         Config(tokens=(TokenEntry("admintok", ADMIN),), disable_admission_plugins=("ServiceAccount",)),
     )
     await server.start()
+    await define(server)
     try:
         for seed in seeds:
             fuzzer = Fuzzer(server, seed)

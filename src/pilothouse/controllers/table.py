@@ -42,6 +42,7 @@ CONTROLLERS: dict[str, str] = {
     "legacy-serviceaccount-token-cleaner-controller": "pilothouse.controllers.tokens:LegacyTokenCleaner",
     "ttl-after-finished-controller": "pilothouse.controllers.ttlafterfinished:TTLAfterFinishedController",
     "root-ca-certificate-publisher-controller": "pilothouse.controllers.rootca:RootCACertificatePublisher",
+    "validatingadmissionpolicy-status-controller": "pilothouse.controllers.policytypes:PolicyTypesController",
     "service-cidr-controller": "pilothouse.controllers.servicecidrs:ServiceCIDRController",
 }
 

@@ -110,8 +110,8 @@ _ZEROS: Final[dict[str, Any]] = {
 
 
 def _may_repeat(raw: bytes, value: Any) -> bool:
-    """Whether a field may stand twice in `raw`. What was written without blanks and comes out as long has none."""
-    if len(orjson.dumps(value)) == len(raw.rstrip()):
+    """Whether a field may stand twice in `raw`. What was written without escapes and comes out with as many colons has none."""
+    if b"\\u00" not in raw and raw.count(b":") == orjson.dumps(value).count(b":"):
         return False
     repeats: list[bool] = []
 

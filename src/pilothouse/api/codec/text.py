@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Final
 
@@ -27,8 +28,8 @@ def from_json(body: bytes) -> Any:
     """As Go reads it: what is no UTF-8 becomes U+FFFD. Raises Malformed."""
     try:
         found = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        found = _leniently(body, error)
+    except orjson.JSONDecodeError:
+        found = _leniently(body)
     if body.count(b"[") + body.count(b"{") > DEPTH_MOST:
         check_depth(found)
     return found
@@ -43,17 +44,32 @@ def to_json(value: Any, option: int = 0) -> bytes:
     return data
 
 
-def _leniently(body: bytes, error: ValueError) -> Any:
+def _leniently(body: bytes) -> Any:
     """Upstream bears bad UTF-8 and lone surrogates, which orjson does not."""
     wrong = syntax.fault(body)
     if wrong:
         raise Malformed(wrong) from None
     try:
-        return _mended(json.loads(body.decode("utf-8", "replace")))
+        return _mended(json.loads(body.decode("utf-8", "replace"), parse_int=_integer, parse_float=_number))
     except RecursionError:
         raise Malformed("exceeded max depth") from None
-    except ValueError:
+    except ValueError as error:
         raise Malformed(str(error)) from None
+
+
+def _integer(digits: str) -> int | float:
+    """Of 64 bits; beyond, a float, as orjson reads it."""
+    if len(digits) < 19:
+        return int(digits)
+    found = int(digits) if len(digits) < 24 else None
+    return found if found is not None and -(1 << 63) <= found < 1 << 64 else _number(digits)
+
+
+def _number(digits: str) -> float:
+    found = float(digits)
+    if math.isinf(found):
+        raise ValueError("number is infinity when parsed as double")
+    return found
 
 
 def _mended(value: Any) -> Any:

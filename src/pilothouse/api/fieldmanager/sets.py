@@ -104,10 +104,20 @@ def without_below(a: Set, paths: Set) -> Set:
 def to_fields(a: Set) -> dict[str, Any]:
     """FieldsV1, its keys in upstream's order."""
     out: dict[str, Any] = {}
-    for element in sorted(a, key=_rank):
+    for element in _ordered(a):
         below = a[element]
         out[element] = {} if element == SELF or (len(below) == 1 and SELF in below) else to_fields(below)
     return out
+
+
+def _ordered(a: Set) -> list[str]:
+    """Upstream's order. Fields, and the node itself before them, stand in the order of their texts."""
+    if len(a) < 2:
+        return list(a)
+    for element in a:
+        if element[0] != "f" and element != SELF:
+            return sorted(a, key=_rank)
+    return sorted(a)
 
 
 def of_fields(fields: Any) -> Set:

@@ -7,6 +7,7 @@ set item by item; everything else is one leaf.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -29,14 +30,36 @@ class Comparison:
     removed: Set = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Place:
-    """How a value is taken apart. kind: leaf, struct, map, keyed (list of type map) or set."""
+    """How a value is taken apart. kind: leaf, struct, map, keyed (list of type map) or set. Never changed but for what it
+    remembers: the places below it."""
 
     kind: str
     type: Type | None = None
     keys: tuple[str, ...] = ()
     defaults: tuple[tuple[str, Any], ...] = ()
+    _below: dict[str, Place] = field(default_factory=dict, repr=False)
+    _items: Place | None = field(default=None, repr=False)
+
+    def below(self, element: str) -> Place:
+        """The place of a field of a struct or map."""
+        if self.kind != "struct" or self.type is None:
+            return self.items
+        found = self._below.get(element)
+        if found is None:
+            of = self.type.fields.get(element)
+            if of is None:
+                return _FREE if self.type.preserve_unknown else _LEAF
+            found = self._below[element] = place_of(of.type, of)
+        return found
+
+    @property
+    def items(self) -> Place:
+        """The place of a value of a map, or of an item of a list."""
+        if self._items is None:
+            self._items = _LEAF if self.kind == "set" else place_of(self.type)
+        return self._items
 
 
 _ZEROS: Final[dict[str, Any]] = {"string": "", "int32": 0, "int64": 0, "bool": False}
@@ -44,6 +67,7 @@ _LEAF: Final = Place("leaf")
 _FREE: Final = Place("map")  # a value without a type: maps are granular, lists atomic
 
 
+@lru_cache(maxsize=4096)
 def place_of(type_: Type | None, as_field: Field | None = None) -> Place:
     """`as_field`: the field that has the value, whose marks say how lists and maps are merged."""
     if type_ is None:
@@ -73,16 +97,6 @@ def _default(of: Field) -> Any:
     return _ZEROS.get(of.type.name)
 
 
-def below(place: Place, element: str) -> Place:
-    """The place of a field of a struct or map."""
-    if place.kind == "struct" and place.type is not None:
-        found = place.type.fields.get(element)
-        if found is None:
-            return _FREE if place.type.preserve_unknown else _LEAF
-        return place_of(found.type, found)
-    return place_of(place.type)
-
-
 def _items(place: Place, value: Any) -> dict[str, list[Any]]:
     """Path element → its items, of a list that is taken apart. More than one have the same identity by mistake only."""
     found: dict[str, list[Any]] = {}
@@ -94,14 +108,10 @@ def _items(place: Place, value: Any) -> dict[str, list[Any]]:
 def element_of(place: Place, item: Any) -> str:
     if place.kind == "set":
         return "v:" + orjson.dumps(item).decode()
-    identity: dict[str, Any] = {}
-    defaults = dict(place.defaults)
-    for key in place.keys:
-        value = item.get(key) if isinstance(item, dict) else None
-        if value is None:
-            value = defaults.get(key)
-        if value is not None:
-            identity[key] = value
+    given = item if isinstance(item, dict) else {}
+    identity: dict[str, Any] = {key: value for key in place.keys if (value := given.get(key)) is not None}
+    for key, value in place.defaults:
+        identity.setdefault(key, value)
     if not identity:
         keys = "[" + " ".join(orjson.dumps(k).decode() for k in place.keys) + "]"
         raise Unidentified(
@@ -116,7 +126,7 @@ def fields_of(place: Place, value: Any) -> Set:
     out: Set = {}
     if place.kind in ("struct", "map") and isinstance(value, dict):
         for name, inner in value.items():
-            at = below(place, name)
+            at = place.below(name)
             found = fields_of(at, inner)
             free = place.kind == "map" or (place.type is not None and name not in place.type.fields)
             if inner is None or inner == {} or (free and SELF not in found):
@@ -125,7 +135,7 @@ def fields_of(place: Place, value: Any) -> Set:
                 out[f"f:{name}"] = found
         return out
     if place.kind in ("keyed", "set") and isinstance(value, list):
-        inner_place = place_of(place.type)
+        inner_place = place.items
         for element, items in _items(place, value).items():
             apart = place.kind == "keyed" and len(items) == 1
             out[element] = sets.union(LEAF, fields_of(inner_place, items[0])) if apart else LEAF
@@ -141,35 +151,36 @@ def compare(place: Place, old: Any, new: Any) -> Comparison:
 
 def _compare(place: Place, old: Any, new: Any, into: tuple[Set, Set, Set]) -> None:
     """Puts into (added, modified, removed) what differs. `_ABSENT` is not there; null is a value."""
-    if old is new or (old is not _ABSENT and new is not _ABSENT and type(old) is type(new) and old == new):
+    if type(old) is type(new) and old == new:
         return
-    added, modified, removed = into
     if not _is_granular(place, old, new):
-        (added if old is _ABSENT else removed if new is _ABSENT else modified)[SELF] = {}
+        into[1][SELF] = {}
         return
-    a, b = old or {} if old is not _ABSENT else {}, new or {} if new is not _ABSENT else {}
     if place.kind in ("keyed", "set"):
-        _compare_items(place, a, b, into)
+        _compare_items(place, old or (), new or (), into)
     else:
-        for name in {**a, **b}:
-            _put(into, f"f:{name}", below(place, name), a.get(name, _ABSENT), b.get(name, _ABSENT))
-    if old is _ABSENT:
-        added[SELF] = {}
-    elif new is _ABSENT:
-        removed[SELF] = {}
+        a, b = old or {}, new or {}
+        for name, value in a.items():
+            _put(into, f"f:{name}", place.below(name), value, b.get(name, _ABSENT))
+        for name, value in b.items():
+            if name not in a:
+                _put(into, f"f:{name}", place.below(name), _ABSENT, value)
 
 
 def _is_granular(place: Place, old: Any, new: Any) -> bool:
     """Whether two values are compared part by part; else they are leaves."""
-    if place.kind == "leaf":
+    if place.kind == "leaf" or not (old or new):
         return False
     wanted = dict if place.kind in ("struct", "map") else list
-    if any(v is not _ABSENT and v is not None and not isinstance(v, wanted) for v in (old, new)):
-        return False
-    return any(v is not _ABSENT and v for v in (old, new))
+    return (old is None or isinstance(old, wanted)) and (new is None or isinstance(new, wanted))
 
 
 def _put(into: tuple[Set, Set, Set], element: str, place: Place, old: Any, new: Any) -> None:
+    if old is _ABSENT or new is _ABSENT:
+        whole, part = (into[0], _whole(place, new)) if old is _ABSENT else (into[2], _whole(place, old))
+        there = whole.get(element)
+        whole[element] = part if there is None else sets.union(there, part)
+        return
     found: tuple[Set, Set, Set] = ({}, {}, {})
     _compare(place, old, new, found)
     for whole, part in zip(into, found, strict=True):
@@ -177,11 +188,30 @@ def _put(into: tuple[Set, Set, Set], element: str, place: Place, old: Any, new: 
             whole[element] = sets.union(whole.get(element, {}), part)
 
 
+def _whole(place: Place, value: Any) -> Set:
+    """The fields of a value that comes or goes."""
+    kind = place.kind
+    if kind == "leaf" or not value:
+        return LEAF
+    out: Set
+    if kind in ("struct", "map"):
+        if not isinstance(value, dict):
+            return LEAF
+        out = {f"f:{name}": _whole(place.below(name), inner) for name, inner in value.items()}
+    else:
+        if not isinstance(value, list):
+            return LEAF
+        at = place.items
+        out = {e: LEAF if len(i) > 1 else _whole(at, i[0]) for e, i in _items(place, value).items()}
+    out[SELF] = {}
+    return out
+
+
 def _compare_items(place: Place, old: Any, new: Any, into: tuple[Set, Set, Set]) -> None:
     """Items that share an identity are one leaf together: it comes, changes or goes as they do."""
     added, modified, removed = into
     first, second = _items(place, old), _items(place, new)
-    at = place_of(place.type) if place.kind == "keyed" else _LEAF
+    at = place.items
     for element in {**first, **second}:
         before, after = first.get(element, []), second.get(element, [])
         match len(before) > 1, len(after) > 1:
@@ -210,7 +240,7 @@ def merge(place: Place, live: Any, applied: Any) -> Any:
     ):
         out = dict(live)
         for name, value in (applied or {}).items():
-            out[name] = merge(below(place, name), live[name], value) if name in live else value
+            out[name] = merge(place.below(name), live[name], value) if name in live else value
         return out
     if (
         place.kind in ("keyed", "set")
@@ -226,7 +256,7 @@ def _merge_lists(place: Place, live: list[Any], applied: list[Any]) -> list[Any]
     """Applied items in their order, live ones in theirs: each stands before the next one that both lists have.
 
     Items that live has twice are not merged with the applied one, which takes their place."""
-    at = place_of(place.type) if place.kind == "keyed" else _LEAF
+    at = place.items
     mine, theirs = [element_of(place, v) for v in applied], [element_of(place, v) for v in live]
     given, there = dict(zip(mine, applied, strict=True)), _items(place, live)
 
@@ -276,12 +306,12 @@ def remove(place: Place, value: Any, gone: Set, kept: Set) -> Any:
             if below_gone is None:
                 out[name] = inner
                 continue
-            left = _left(below(place, name), inner, below_gone, below_kept)
+            left = _left(place.below(name), inner, below_gone, below_kept)
             if left is not _ABSENT:
                 out[name] = left
         return out
     if place.kind in ("keyed", "set") and isinstance(value, list):
-        at = place_of(place.type)
+        at = place.items
         out = []
         for item in value:
             element = element_of(place, item)
@@ -289,7 +319,7 @@ def remove(place: Place, value: Any, gone: Set, kept: Set) -> Any:
             if below_gone is None:
                 out.append(item)
                 continue
-            left = _left(at if place.kind == "keyed" else _LEAF, item, below_gone, kept.get(element), place.keys)
+            left = _left(at, item, below_gone, kept.get(element), place.keys)
             if left is not _ABSENT:
                 out.append(left)
         return out

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pilothouse.api.fieldmanager import sets
-from pilothouse.api.fieldmanager.typed import Place, Unidentified, below, element_of, place_of
+from pilothouse.api.fieldmanager.typed import Place, Unidentified, element_of, place_of
 from pilothouse.api.gotext import go_type, go_value
 from pilothouse.api.types import Field, Shape, Type
 
@@ -46,7 +46,7 @@ def _value(place: Place, type_: Type | None, field: Field | None, value: Any, pa
                 say(f"expected map, got &{{{go_value(value)}}}")
                 return
             for name, inner in value.items():
-                _value(below(place, name), type_.element, None, inner, f"{path}.{name}", found)
+                _value(place.below(name), type_.element, None, inner, f"{path}.{name}", found)
         case Shape.LIST:
             if not isinstance(value, list):
                 say(f"expected list, got &{{{go_value(value)}}}")

@@ -219,7 +219,7 @@ def _atomics(place: Place, value: Any, path: str) -> list[str]:
         own = [path] if place.kind == "leaf" else []
         if place.kind not in ("struct", "map"):
             return own
-        return own + [p for k, v in value.items() for p in _atomics(typed.below(place, k), v, f"{path}.{k}")]
+        return own + [p for k, v in value.items() for p in _atomics(place.below(k), v, f"{path}.{k}")]
     if isinstance(value, list):
         if place.kind not in ("keyed", "set"):
             return [path]

@@ -169,7 +169,7 @@ class Entry:
     def _json(self) -> bytes:
         at = self._splice
         if not at:
-            return orjson.dumps(self._obj)
+            return text.to_json(self._obj)
         return b'%b"resourceVersion":"%d",%b' % (self._value[:at], self.revision, self._value[at:])
 
     def json(self, served: ServedResource) -> bytes:
@@ -182,7 +182,7 @@ class Entry:
             self._encoded = {}
         found = self._encoded.get(served)
         if found is None:
-            found = self._encoded[served] = orjson.dumps(self.of(served))
+            found = self._encoded[served] = text.to_json(self.of(served))
         return found
 
     def item(self, served: ServedResource, cut: int) -> bytes:
@@ -197,14 +197,14 @@ class Entry:
         at, end = self._splice, self._meta_end
         if at and not end:
             # What stands from the place of the revision on is the rest of the metadata, exactly as it is written alone.
-            whole = orjson.dumps(self.obj["metadata"])
+            whole = text.to_json(self.obj["metadata"])
             start = self._value.index(_METADATA) + len(_METADATA) - 1
             end = start + len(whole) - len(b'"resourceVersion":"",') - len(str(self.revision))
             if b'%b"resourceVersion":"%d",%b' % (self._value[start:at], self.revision, self._value[at:end]) != whole:
                 end = -1
             self._meta_end = end
         if end <= 0:
-            return orjson.dumps(self.obj["metadata"])
+            return text.to_json(self.obj["metadata"])
         start = self._value.index(_METADATA) + len(_METADATA) - 1
         return b'%b"resourceVersion":"%d",%b' % (self._value[start:at], self.revision, self._value[at:end])
 
@@ -243,7 +243,7 @@ class _Recent:
             old.forget()
 
 
-_RECENT: Final = _Recent(8 << 20)
+_RECENT: Final = _Recent(4 << 20)
 _NOTHING: Final[dict[str, str]] = {}
 
 

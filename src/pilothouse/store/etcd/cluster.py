@@ -29,6 +29,7 @@ class Cluster:
         )
 
     async def member_list(self, request: Any, call: Call) -> Any:
+        self._context.guard.check_known(call)
         return await self._context.headed(pb.MemberListResponse, members=[self._member()])
 
     def _known(self, member_id: int) -> None:

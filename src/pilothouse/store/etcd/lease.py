@@ -18,6 +18,7 @@ class Lease:
         self._context, self._store, self._guard = context, context.store, context.guard
 
     async def lease_grant(self, request: Any, call: Call) -> Any:
+        self._guard.check_known(call)
         if request.TTL > _TTL_S_MAX:
             raise RpcError(Status.OUT_OF_RANGE, "etcdserver: too large lease TTL")
         lease = await self._store.lease_grant(request.TTL, request.ID)
@@ -31,6 +32,7 @@ class Lease:
 
     async def lease_keep_alive(self, call: Call) -> None:
         async for request in call:
+            self._guard.check_known(call)
             header = self._context.header.message(await self._store.revision())
             try:
                 ttl_s = await self._store.lease_keep_alive(request.ID)
@@ -39,6 +41,7 @@ class Lease:
             await call.send_message(pb.LeaseKeepAliveResponse(header=header, ID=request.ID, TTL=ttl_s))
 
     async def lease_time_to_live(self, request: Any, call: Call) -> Any:
+        self._guard.check_known(call)
         if request.keys:
             await self._guard.check_lease_keys(call, request.ID)
         try:
@@ -54,5 +57,6 @@ class Lease:
         )
 
     async def lease_leases(self, request: Any, call: Call) -> Any:
+        await self._guard.check_leases(call)
         leases = [pb.LeaseStatus(ID=lease) for lease in await self._store.lease_list()]
         return await self._context.headed(pb.LeaseLeasesResponse, leases=leases)

@@ -11,7 +11,8 @@ from pilothouse.store.rpc.messages import etcdserverpb as pb
 from pilothouse.store.wire.call import Call
 from pilothouse.store.wire.rpc import RpcError, Status
 
-_STORAGE_VERSION: Final = ".".join(VERSION.split(".")[:2]) + ".0"
+_CLUSTER_VERSION: Final = VERSION.rpartition(".")[0]
+_STORAGE_VERSION: Final = f"{_CLUSTER_VERSION}.0"
 _GET, _ACTIVATE, _DEACTIVATE = range(3)
 _ALARMS: Final[dict[int, Alarm]] = {1: "NOSPACE", 2: "CORRUPT"}
 _NUMBERS: Final = {name: number for number, name in _ALARMS.items()}
@@ -27,8 +28,7 @@ class Maintenance:
 
     async def alarm(self, request: Any, call: Call) -> Any:
         action, wanted = request.action, _ALARMS.get(request.alarm)
-        if action != _GET:
-            self._guard.check_admin(call)
+        (self._guard.check_known if action == _GET else self._guard.check_admin)(call)
         ours = request.memberID in (0, self._context.header.member_id)
         found: list[Alarm] = []
         if action == _GET:
@@ -39,6 +39,7 @@ class Maintenance:
         return await self._context.headed(pb.AlarmResponse, alarms=[self._alarm(alarm) for alarm in found])
 
     async def status(self, request: Any, call: Call) -> Any:
+        self._guard.check_known(call)
         status = await self._store.status()
         header = self._context.header
         errors = [f"memberID:{header.member_id} alarm:{alarm} " for alarm in sorted(self._store.alarms)]
@@ -88,7 +89,7 @@ class Maintenance:
         """There is no earlier version of this store's format to go back to."""
         self._guard.check_admin(call)
         if request.action == _DOWNGRADE_CANCEL:
-            raise RpcError(Status.FAILED_PRECONDITION, "etcdserver: no inflight downgrade job")
+            return await self._context.headed(pb.DowngradeResponse, version=_CLUSTER_VERSION)
         if not re.fullmatch(r"v?\d+\.\d+(\.\d+)?", request.version):
             raise RpcError(Status.INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format")
         raise RpcError(Status.INVALID_ARGUMENT, "etcdserver: invalid downgrade target version")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pilothouse.store.interface import Compare, Delete, InvalidRequest, Op, Put, Range, Txn
 
 _TARGETS: Final = ("key", "version", "create", "mod", "value")
-_COMPARE_TARGETS: Final = ("version", "create", "mod", "value", "lease")
+_COMPARE_TARGETS: Final[tuple[Literal["version", "create", "mod", "value", "lease"], ...]] = (
+    "version", "create", "mod", "value", "lease",
+)  # fmt: skip
+_VALUE: Final = 3
+_ALWAYS, _NEVER = -1, 1 << 63  # what every version is more, and no version is
 _COMPARE_FIELDS: Final = ("version", "create_revision", "mod_revision", "value", "lease")
-_OPERATORS: Final = ("=", ">", "<", "!=")
+_OPERATORS: Final[tuple[Literal["=", ">", "<", "!="], ...]] = ("=", ">", "<", "!=")
 _DESCENDING: Final = 2
-_DEFAULTS: Final = {
-    "sort_order", "sort_target", "keys_only", "count_only", "min_mod_revision", "max_mod_revision",
-    "min_create_revision", "max_create_revision",
-}  # fmt: skip
 
 
 def range_of(request: Any) -> Range:
@@ -74,8 +74,15 @@ def _compare_of(compare: Any) -> Compare:
     target, result = compare.target, compare.result
     if not compare.key:
         raise InvalidRequest("etcdserver: key is not provided")
-    if not 0 <= target < len(_COMPARE_TARGETS):
-        target = 0
+    if not 0 <= target < len(_COMPARE_TARGETS):  # all is equal then
+        return Compare(
+            compare.key,
+            "version",
+            ">",
+            _ALWAYS if result == 0 or not 0 < result < len(_OPERATORS) else _NEVER,
+            compare.range_end,
+        )
+    if not 0 <= result < len(_OPERATORS):  # any result will do then, but of a value there must be one
+        return Compare(compare.key, "version", ">", 0 if target == _VALUE else _ALWAYS, compare.range_end)
     value = getattr(compare, _COMPARE_FIELDS[target])
-    operator = _OPERATORS[result] if 0 <= result < len(_OPERATORS) else "="
-    return Compare(compare.key, _COMPARE_TARGETS[target], operator, value, compare.range_end)  # type: ignore[arg-type]
+    return Compare(compare.key, _COMPARE_TARGETS[target], _OPERATORS[result], value, compare.range_end)

@@ -158,19 +158,15 @@ class _Stream:
                     self._post(revision, watch_id)
                 self._arrived(watch_id, revision)
         except Compacted as error:
-            compacted = b"\x20\x01\x28" + encoding.varint(error.revision)
-            await self._gone(watch_id, compacted)
+            self._gone(watch_id, b"\x20\x01\x28" + encoding.varint(error.revision))
         except StoreError as error:
-            await self._gone(watch_id, b"\x20\x01" + encoding.field(b"\x32", str(error).encode()))
+            self._gone(watch_id, b"\x20\x01" + encoding.field(b"\x32", str(error).encode()))
 
-    async def _gone(self, watch_id: int, rest: bytes) -> None:
+    def _gone(self, watch_id: int, rest: bytes) -> None:
+        """The store ended the watch. As with etcd, the header of this answer is without a revision."""
         self._watches.pop(watch_id, None)
         self._arrived(watch_id, None)
-        try:
-            revision = await self._context.store.revision()
-        except StoreError:
-            revision = 0
-        self._post(revision, watch_id, rest)
+        self._post(0, watch_id, rest)
 
     def _send_events(self, watch_id: int, one: _One, events: Sequence[Event], revision: int) -> None:
         whole = self._service.encoded(events)

@@ -164,7 +164,7 @@ class Server:
         from aiohttp import web
 
         if self._http1 is None:
-            self._http1 = web.Server(self._serve_http1, access_log=None)
+            self._http1 = web.Server(self._serve_http1, handler_cancellation=True, access_log=None)
         return self._http1()
 
     async def _serve_http1(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -60,7 +60,7 @@ _STRUCTS: Final[Mapping[str, Mapping[str, Type]]] = {
         "status": struct("kubernetes.NamespaceStatus"),
     },
 }  # fmt: skip
-_VARIABLES_TYPE: Final = "kubernetes.variables"
+VARIABLES: Final = "kubernetes.variables"
 _JSON_PATCH_FIELDS: Final = {"op": STRING, "path": STRING, "from": STRING, "value": DYN}
 OBJECT: Final = struct("Object")
 JSON_PATCHES: Final = list_of(struct("JSONPatch"))
@@ -112,8 +112,8 @@ def environment(scope: Scope) -> Environment:
     if scope.authorizer:
         named |= {"authorizer": AUTHORIZER, "authorizer.requestResource": RESOURCE_CHECK}
     if scope.variables is not None:
-        named["variables"] = struct(_VARIABLES_TYPE)
-        structs = {**structs, _VARIABLES_TYPE: dict(scope.variables)}
+        named["variables"] = struct(VARIABLES)
+        structs = {**structs, VARIABLES: dict(scope.variables)}
     if scope.patches:
         return Environment(named, structs, _patch_types, read(JSON_PATCH))
     return Environment(named, structs)

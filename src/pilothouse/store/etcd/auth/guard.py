@@ -143,6 +143,23 @@ class Guard:
         except LeaseNotFound:
             return []
 
+    async def check_leases(self, call: Call) -> None:
+        """Whether the caller may see all leases."""
+        if not self.book.enabled:
+            return
+        caller = self.caller(call)
+        if caller is None:
+            raise UserEmpty
+        if not self.book.is_root(caller.user):
+            for lease in await self._store.lease_list():
+                for key in await self._lease_keys(lease):
+                    self._check(caller, READ, key, b"")
+
+    def check_known(self, call: Call) -> None:
+        """Whether the caller is anybody at all."""
+        if self.book.enabled and self.caller(call) is None:
+            raise UserEmpty
+
     def check_admin(self, call: Call) -> None:
         """Whether the caller has the root role."""
         if not self.book.enabled:

@@ -21,6 +21,7 @@ from pilothouse.store.etcd.encoding import Header
 from pilothouse.store.interface import Maintained
 from pilothouse.store.rpc.messages import etcdserverpb as pb
 from pilothouse.store.wire.call import Call
+from pilothouse.store.wire.rpc import RpcError, Status
 
 PASSWORD_BYTES_MAX = 72  # bcrypt's
 
@@ -48,7 +49,7 @@ class Auth:
 
         data = password.encode()
         if len(data) > PASSWORD_BYTES_MAX:
-            raise ValueError("bcrypt: password length exceeds 72 bytes")
+            raise RpcError(Status.UNKNOWN, "bcrypt: password length exceeds 72 bytes")
         salt = bcrypt.gensalt(self._cost, prefix=b"2a")
         return await asyncio.get_running_loop().run_in_executor(None, bcrypt.hashpw, data, salt)
 
