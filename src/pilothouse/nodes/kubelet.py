@@ -5,6 +5,7 @@ Source: upstream's pkg/kubelet/server: paths, parameters and refusals.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Mapping
@@ -19,18 +20,35 @@ if TYPE_CHECKING:
     from pilothouse.nodes.simulator import NodeSimulator
 
 _FOLLOW_PERIOD_S: Final = 0.5
+_SHUTDOWN_S: Final = 0.5
 _STREAMS: Final = ("exec", "attach", "portForward", "run")
 
 
 class KubeletEndpoint:
     """`await stop()` closes it. `port` is where it listens, on the loopback address."""
 
-    def __init__(self, runner: web.ServerRunner, port: int) -> None:
-        self._runner = runner
-        self.port = port
+    def __init__(self, logs: _Logs) -> None:
+        self._logs = logs
+        self._front: web.Server | None = None
+        self._listening: asyncio.Server | None = None
+        self.port = 0
+
+    async def listen(self, sock: socket.socket, ssl_context: ssl.SSLContext) -> None:
+        self._listening = await asyncio.get_running_loop().create_server(self._connection, sock=sock, ssl=ssl_context)
+        self.port = self._listening.sockets[0].getsockname()[1]
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        if self._front is None:
+            from aiohttp import web  # at the first connection: most clusters start without anyone asking for logs
+
+            self._front = web.Server(self._logs.handle, access_log=None)
+        return self._front()
 
     async def stop(self) -> None:
-        await self._runner.cleanup()
+        if self._listening is not None:
+            self._listening.close()
+        if self._front is not None:
+            await self._front.shutdown(_SHUTDOWN_S)
 
 
 class _Logs:
@@ -98,9 +116,6 @@ async def serve(
     nodes: NodeSimulator, clock: Clock, sock: socket.socket, ssl_context: ssl.SSLContext
 ) -> KubeletEndpoint:
     """Listens on `sock` (a bound socket), with TLS."""
-    from aiohttp import web
-
-    runner = web.ServerRunner(web.Server(_Logs(nodes, clock).handle, access_log=None), shutdown_timeout=0.5)
-    await runner.setup()
-    await web.SockSite(runner, sock, ssl_context=ssl_context).start()
-    return KubeletEndpoint(runner, runner.addresses[0][1])
+    endpoint = KubeletEndpoint(_Logs(nodes, clock))
+    await endpoint.listen(sock, ssl_context)
+    return endpoint
