@@ -120,8 +120,8 @@ def of_definition(definition: Obj, converter: Converter | None = None) -> list[S
     home = GVK(group, storage["name"], names["kind"])
     kind = strategy.of_version(storage, schemas[home.api_version], _shower(versions, home.api_version))
     stored = Stored(
-        group, plural, f"/registry/{group}/{plural}/", spec["scope"] == "Namespaced", home, _type(), kind,
-        home.api_version, {}, custom=True,
+        group, plural, f"/registry/{group}/{plural}/", spec["scope"] == "Namespaced", home, _type(),
+        lambda: kind, home.api_version, {}, custom=True,
     )  # fmt: skip
     terminating = bool(definition["metadata"].get("deletionTimestamp"))
     return [
@@ -155,7 +155,7 @@ def _served(
     )  # fmt: skip
     head, row = columns.of_version(version)
     return ServedResource(
-        resource, _type(), stored, kind, head, None, show, row, strategies,
+        resource, _type(), stored, lambda: kind, head, None, show, row, strategies,
         _warning(spec, version), (version.get("schema") or {}).get("openAPIV3Schema"),
         read=schema.read, merge_type=schema.type(), to_store=versions.to_store,
         convert=_converter(versions, gvk.api_version), terminating=terminating,

@@ -269,7 +269,7 @@ def decode_value(stored: Stored, value: bytes) -> Obj:
     api_version = obj.get("apiVersion")
     other = api_version != stored.gvk.api_version and not (stored.custom and api_version)
     if other:
-        convert = stored.decoders.get(str(api_version))
+        convert = stored.decoder(str(api_version))
         obj = convert(obj) if convert is not None else {**obj, "apiVersion": stored.gvk.api_version}
     obj.setdefault("kind", stored.gvk.kind)
     if not stored.custom:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from pilothouse.api import kinds, scheme
@@ -80,10 +80,23 @@ class Stored:
     namespaced: bool
     gvk: GVK  # of the objects in memory
     type: Type
-    kind: Kind
+    load_kind: Callable[[], Kind]  # cheap once it was called; most kinds' rules are not needed for a long time
     api_version: str  # of the values in the store
-    decoders: Mapping[str, Callable[[Obj], Obj]]  # apiVersion of a value → converts it to `gvk`
+    older: Mapping[
+        str, Callable[[Obj], Obj]
+    ]  # apiVersion of a value that is not served any more → converts it to `gvk`
     custom: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        return self.load_kind()
+
+    def decoder(self, api_version: str) -> Callable[[Obj], Obj] | None:
+        """Converts a value of another apiVersion to `gvk`; None: they differ by that alone."""
+        if api_version in self.older:
+            return self.older[api_version]
+        group, version = scheme.split_api_version(api_version)
+        return self.kind.decode.get(version) if group == self.group else None
 
     def key(self, namespace: str, name: str) -> str:
         return f"{self.prefix}{namespace}/{name}" if self.namespaced else self.prefix + name
@@ -100,7 +113,7 @@ class ServedResource:
     resource: Resource
     type: Type
     stored: Stored
-    kind: Kind  # `default` works on this version; so does all of it for custom resources, else on the one in memory
+    load_kind: Callable[[], Kind]  # see `kind`
     columns: tuple[Column, ...]
     decode: Callable[[Obj], Obj] | None = (
         None  # this version → the one in memory; may keep its argument. None: they are the same
@@ -118,6 +131,11 @@ class ServedResource:
         None  # any version → this one, where a webhook does that
     )
     terminating: bool = False  # the definition is being deleted: nothing new is created
+
+    @property
+    def kind(self) -> Kind:
+        """`default` works on this version; so does all of it for custom resources, else on the one in memory."""
+        return self.load_kind()
 
     @property
     def gvr(self) -> GVR:
@@ -265,29 +283,25 @@ def built_in(runtime_config: Mapping[str, bool]) -> Iterator[ServedResource]:
         if home not in stored:
             stored[home] = _stored(newest[home])
         kept = stored[home]
-        kind = kinds.kind_of(gvr.group, resource.kind)
+        load = partial(kinds.kind_of, gvr.group, resource.kind)
         decode = encode = None
         if resource.gvk != kept.gvk:
+            kind = load()
             decode = kind.decode.get(gvr.version) or _with_api_version(kept.gvk.api_version)
             encode = kind.encode.get(gvr.version) or _with_api_version(gvr.api_version)
         warning = _DEPRECATED.get((gvr.group, gvr.version, resource.kind), "")
-        yield ServedResource(resource, type_, kept, kind, columns_of(gvr), decode, encode, warning=warning)
+        yield ServedResource(resource, type_, kept, load, columns_of(gvr), decode, encode, warning=warning)
 
 
 def _stored(resource: Resource) -> Stored:
     gvr, gvk = resource.gvr, resource.gvk
     type_ = type_of(gvk)
     assert type_ is not None, f"{gvk} has no type"
-    kind = kinds.kind_of(gvr.group, resource.kind)
     name = (gvr.group, gvr.resource)
     version = _STORED_VERSIONS.get(name, gvr.version)
     prefix = _PREFIXES.get(name, gvr.resource)
-    decoders = {
-        GVK(gvr.group, other, resource.kind).api_version: convert
-        for other, convert in kind.decode.items()
-        if other != gvr.version
-    } | dict(older.DECODERS.get((gvr.group, resource.kind), {}))
     return Stored(
-        gvr.group, gvr.resource, f"/registry/{prefix}/", resource.namespaced, gvk, type_, kind,
-        GVK(gvr.group, version, resource.kind).api_version, decoders,
+        gvr.group, gvr.resource, f"/registry/{prefix}/", resource.namespaced, gvk, type_,
+        partial(kinds.kind_of, gvr.group, resource.kind), GVK(gvr.group, version, resource.kind).api_version,
+        older.DECODERS.get((gvr.group, resource.kind), {}),
     )  # fmt: skip
