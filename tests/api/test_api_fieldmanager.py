@@ -80,3 +80,28 @@ def test_paths_are_listed_members_first_and_keys_by_value() -> None:
 )
 def test_applied_configurations_are_judged_by_their_schema(configuration: dict[str, Any], wanted: str | None) -> None:
     assert validation.faults(POD, configuration) == ([wanted] if wanted else [])
+
+
+def deployment_place() -> typed.Place:
+    return typed.place_of(type_named("#apps/v1.Deployment"))
+
+
+def test_members_are_taken_out_and_containers_stay() -> None:
+    place = deployment_place()
+    obj = {"spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "a", "image": "i"}, {"name": "b"}]}}}}
+    containers = ("f:spec", "f:template", "f:spec", "f:containers")
+    gone = sets.union(sets.of_path("f:spec", "f:replicas"), sets.of_path(*containers, 'k:{"name":"a"}'))
+    assert typed.without(place, obj, gone) == {"spec": {"template": {"spec": {"containers": [{"name": "b"}]}}}}
+    gone = sets.union(gone, sets.of_path(*containers, 'k:{"name":"b"}'))
+    assert typed.without(place, obj, gone) == {"spec": {"template": {"spec": {"containers": []}}}}
+    assert obj["spec"]["replicas"] == 1
+
+
+def test_fields_of_structs_are_members_where_something_below_them_is() -> None:
+    labels = sets.of_path("f:metadata", "f:labels", "f:a")
+    found = typed.named(deployment_place(), labels)
+    assert sets.to_fields(found) == {"f:metadata": {".": {}, "f:labels": {".": {}, "f:a": {}}}}
+
+
+def test_unknown_elements_are_left_out() -> None:
+    assert sets.of_fields({"x:a": {}, "f:b": {}}) == {"f:b": sets.LEAF}

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from pilothouse.api.scheme import GVK, load_facts
+
+UNTYPED: Final = "untyped"  # the name of a struct that may as well be a list or a scalar
 
 
 class Shape(Enum):

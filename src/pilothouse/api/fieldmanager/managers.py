@@ -1,23 +1,21 @@
-"""managedFields: the managers of an object and their fields, and how updates and applies change them.
+"""managedFields: the managers of an object and their fields, as entries and as sets.
 
-Source: upstream's apimachinery/pkg/util/managedfields/internal and structured-merge-diff's merge/update.go.
+Source: upstream's apimachinery/pkg/util/managedfields/internal.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 from pilothouse.api.errors import StatusError
-from pilothouse.api.fieldmanager import sets, typed
+from pilothouse.api.fieldmanager import sets
 from pilothouse.api.fieldmanager.sets import Set
 from pilothouse.api.objects import Obj
-from pilothouse.api.types import Type
 
 UPDATE_MANAGERS_MAX: Final = 10
 _ANCIENT: Final = "ancient-changes"
-_UNKNOWN: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,8 @@ def read(entries: Any, *, stored: bool = False) -> Managers:
         operation = entry.get("operation", "")
         if operation not in ("Apply", "Update"):
             raise ValueError(f"metadata.managedFields operation {operation!r} is neither Apply nor Update")
+        if entry.get("fieldsType") != "FieldsV1":
+            raise ValueError(f"metadata.managedFields fieldsType {entry.get('fieldsType')!r} is not FieldsV1")
         version = entry.get("apiVersion", "")
         identity = Identity(
             entry.get("manager", ""), operation, version if operation == "Update" else "", entry.get("subresource", "")
@@ -104,108 +104,31 @@ def write(managers: Managers) -> list[Obj]:
     return out
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One write: of what type, by whom, and which fields it ignores."""
+class Conflicts(Exception):
+    """Others manage what an apply would change."""
 
-    type: Type | None
-    manager: str
-    api_version: str
-    subresource: str
-    now: str
-    ignored: Set = field(default_factory=dict)
+    def __init__(self, found: dict[Identity, Set]) -> None:
+        super().__init__(found)
+        self.found = found
 
-    def identity(self, operation: str) -> Identity:
-        version = self.api_version if operation == "Update" else ""
-        return Identity(self.manager or _UNKNOWN, operation, version, self.subresource)
-
-
-def updated(write_: Write, old: Obj, new: Obj, managers: Managers) -> Managers:
-    """The managers after `old` became `new` by an update. What this write changed is its manager's alone."""
-    changes = _compared(write_, old, new)
-    taken = sets.union(changes.added, changes.modified)
-    out: Managers = {}
-    for identity, managed in managers.items():
-        rest = sets.difference(sets.difference(managed.fields, taken), changes.removed)
-        if rest:
-            out[identity] = managed if rest == managed.fields else replace(managed, fields=rest, written=None)
-    if taken:
-        me = write_.identity("Update")
-        mine, before = out.get(me), managers.get(me)
-        fields = sets.union(mine.fields, taken) if mine else taken
-        same = before is not None and before.fields == fields
-        out[me] = Managed(write_.api_version, fields, write_.now, before.written if before and same else None)
-    return _capped(out)
+    def status(self) -> StatusError:
+        shown = sorted(((i.shown(), found) for i, found in self.found.items()), key=lambda c: c[0])
+        rows = [(who, sets.show(path)) for who, found in shown for path in sets.members(found)]
+        causes = [
+            {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path} for who, path in rows
+        ]
+        if len(rows) == 1:
+            message = f"Apply failed with 1 conflict: conflict with {rows[0][0]}: {rows[0][1]}"
+        else:
+            lines = []
+            for who in sorted({who for who, _ in rows}):
+                lines.append(f"conflicts with {who}:")
+                lines += [f"- {path}" for whose, path in rows if whose == who]
+            message = f"Apply failed with {len(rows)} conflicts: " + "\n".join(lines)
+        return StatusError(409, "Conflict", message, {"causes": causes})
 
 
-def _compared(write_: Write, old: Obj, new: Obj) -> typed.Comparison:
-    changes = typed.compare(typed.place_of(write_.type), _bare(old), _bare(new))
-    for name in ("added", "modified", "removed"):
-        found: Set = sets.difference(getattr(changes, name), STRIPPED)
-        setattr(changes, name, sets.without_below(found, write_.ignored) if write_.ignored else found)
-    return changes
-
-
-def _bare(obj: Obj) -> Obj:
-    meta = obj.get("metadata")
-    if isinstance(meta, dict) and "managedFields" in meta:
-        return {**obj, "metadata": {k: v for k, v in meta.items() if k != "managedFields"}}
-    return obj
-
-
-def applied(write_: Write, live: Obj, configuration: Obj, managers: Managers, *, force: bool) -> tuple[Obj, Managers]:
-    """`live` with the configuration applied, and its managers then. Raises StatusError (409) for conflicts without `force`."""
-    place = typed.place_of(write_.type)
-    live, configuration = _bare(live), _bare(configuration)
-    me = write_.identity("Apply")
-    mine = sets.difference(typed.fields_of(place, configuration), STRIPPED)
-    if write_.ignored:
-        mine = sets.without_below(mine, write_.ignored)
-    merged = typed.merge(place, live, configuration)
-    last = managers.get(me)
-    others = {i: m for i, m in managers.items() if i != me}
-    if last is not None:
-        kept = mine
-        for managed in others.values():
-            kept = sets.union(kept, managed.fields)
-        gone = sets.difference(last.fields, mine)
-        merged = typed.remove(place, merged, gone, kept)
-    changes = typed.compare(place, live, merged)
-    taken = sets.difference(sets.union(changes.added, changes.modified), STRIPPED)
-    conflicts = {i: both for i, m in others.items() if (both := sets.intersection(m.fields, taken))}
-    if conflicts and not force:
-        raise _conflict(conflicts)
-    out: Managers = {}
-    for identity, managed in others.items():
-        rest = sets.difference(sets.difference(managed.fields, conflicts.get(identity, {})), changes.removed)
-        if rest:
-            out[identity] = managed if rest == managed.fields else replace(managed, fields=rest, written=None)
-    if mine:
-        # An apply that changes nothing is none in time: upstream keeps what was there.
-        time = (last.time if last is not None else "") if merged == live else write_.now
-        same = last is not None and last.fields == mine
-        out[me] = Managed(write_.api_version, mine, time, last.written if last and same else None)
-    return merged, _capped(out)
-
-
-def _conflict(conflicts: dict[Identity, Set]) -> StatusError:
-    shown = sorted(((i.shown(), found) for i, found in conflicts.items()), key=lambda c: c[0])
-    rows = [(who, sets.show(path)) for who, found in shown for path in sets.members(found)]
-    causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path} for who, path in rows
-    ]
-    if len(rows) == 1:
-        message = f"Apply failed with 1 conflict: conflict with {rows[0][0]}: {rows[0][1]}"
-    else:
-        lines = []
-        for who in sorted({who for who, _ in rows}):
-            lines.append(f"conflicts with {who}:")
-            lines += [f"- {path}" for whose, path in rows if whose == who]
-        message = f"Apply failed with {len(rows)} conflicts: " + "\n".join(lines)
-    return StatusError(409, "Conflict", message, {"causes": causes})
-
-
-def _capped(managers: Managers) -> Managers:
+def capped(managers: Managers) -> Managers:
     """More than ten updaters are told apart no longer: the oldest become one."""
     updaters = sorted(
         ((m.time, i.manager, i) for i, m in managers.items() if i.operation == "Update"), key=lambda u: u[:2]

@@ -121,7 +121,7 @@ def _ordered(a: Set) -> list[str]:
 
 
 def of_fields(fields: Any) -> Set:
-    """Raises ValueError for what is no FieldsV1."""
+    """Elements of no known kind are left out. Raises ValueError for what is no FieldsV1."""
     if not isinstance(fields, dict):
         raise ValueError("fieldsV1 is no object")
     out: Set = {}
@@ -130,8 +130,6 @@ def of_fields(fields: Any) -> Set:
             out[SELF] = {}
         elif element[:2] in ("f:", "k:", "v:", "i:"):
             out[element] = of_fields(below) or LEAF
-        else:
-            raise ValueError(f"unrecognized path element: {element}")
     return out
 
 

@@ -296,48 +296,42 @@ def _merge_lists(place: Place, live: list[Any], applied: list[Any]) -> list[Any]
     return out
 
 
-def remove(place: Place, value: Any, gone: Set, kept: Set) -> Any:
-    """`value` without the fields in `gone` that are not in `kept`; containers that lose all that they had go too."""
-    if place.kind in ("struct", "map") and isinstance(value, dict):
-        out: Any = {}
-        for name, inner in value.items():
-            element = f"f:{name}"
-            below_gone, below_kept = gone.get(element), kept.get(element)
-            if below_gone is None:
-                out[name] = inner
-                continue
-            left = _left(place.below(name), inner, below_gone, below_kept)
-            if left is not _ABSENT:
-                out[name] = left
-        return out
-    if place.kind in ("keyed", "set") and isinstance(value, list):
-        at = place.items
-        out = []
-        for item in value:
-            element = element_of(place, item)
-            below_gone = gone.get(element)
-            if below_gone is None:
-                out.append(item)
-                continue
-            left = _left(at, item, below_gone, kept.get(element), place.keys)
-            if left is not _ABSENT:
-                out.append(left)
-        return out
-    return value
+def without(place: Place, value: Any, gone: Set) -> Any:
+    """`value` without the members of `gone`; a struct, map or list that loses all that it had stays, empty."""
+    if not value or place.kind == "leaf":
+        return None if isinstance(value, (dict, list)) else value
+    if place.kind in ("struct", "map"):
+        if not isinstance(value, dict):
+            return value
+        pairs = [(f"f:{name}", name, inner) for name, inner in value.items()]
+        return {n: _left(place.below(n), inner, gone[e]) if e in gone else inner for e, n, inner in _kept(pairs, gone)}
+    if not isinstance(value, list):
+        return value
+    items = [(element_of(place, item), "", item) for item in value]
+    return [_left(place.items, item, gone[e]) if e in gone else item for e, _, item in _kept(items, gone)]
 
 
-def _left(place: Place, value: Any, gone: Set, kept: Set | None, keys: tuple[str, ...] = ()) -> Any:
-    """What stays of one field or item; `_ABSENT` for nothing. `keys` identify an item and stay as long as it does."""
-    if place.kind == "leaf" or not isinstance(value, (dict, list)):
-        return value if kept is not None else _ABSENT
-    left = remove(place, value, gone, kept or {})
-    if kept is not None:
-        if keys and isinstance(value, dict):
-            left = {k: v for k, v in value.items() if k in left or k in keys}
-        return left
-    rest = {k: v for k, v in left.items() if k not in keys} if isinstance(left, dict) else left
-    if not rest and (value or SELF in gone):
-        return _ABSENT
-    if keys and isinstance(value, dict):
-        return {k: v for k, v in value.items() if k in left or k in keys}
-    return left
+def _kept(parts: list[tuple[str, str, Any]], gone: Set) -> list[tuple[str, str, Any]]:
+    return [part for part in parts if SELF not in gone.get(part[0], ())]
+
+
+def _left(place: Place, value: Any, gone: Set) -> Any:
+    found = without(place, value, gone)
+    if found is None:
+        return {} if isinstance(value, dict) else [] if isinstance(value, list) else None
+    return found
+
+
+def named(place: Place, members: Set) -> Set:
+    """The set with the fields of structs in it that have members below them (upstream's EnsureNamedFieldsAreMembers)."""
+    out: Set = {}
+    for element, inner in members.items():
+        if element == SELF:
+            out[SELF] = inner
+        elif element.startswith("f:"):
+            found = named(place.below(element[2:]), inner)
+            declared = place.kind == "struct" and place.type is not None and element[2:] in place.type.fields
+            out[element] = sets.union(found, LEAF) if declared else found
+        else:
+            out[element] = named(place.items, inner)
+    return out

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pilothouse.api.fieldmanager import sets
 from pilothouse.api.fieldmanager.typed import Place, Unidentified, element_of, place_of
 from pilothouse.api.gotext import go_type, go_value
-from pilothouse.api.types import Field, Shape, Type
+from pilothouse.api.types import UNTYPED, Field, Shape, Type
 
 _NUMERIC: Final = frozenset({"int32", "int64", "float64"})
 _TEXT: Final = frozenset({"string", "bytes", "duration"})
@@ -32,7 +32,8 @@ def _value(place: Place, type_: Type | None, field: Field | None, value: Any, pa
     match type_.shape:
         case Shape.STRUCT:
             if not isinstance(value, dict):
-                say(f"expected map, got &{{{go_value(value)}}}")
+                if type_.name != UNTYPED:
+                    say(f"expected map, got &{{{go_value(value)}}}")
                 return
             for name, inner in value.items():
                 own = type_.fields.get(name)

@@ -7,7 +7,7 @@ preserved without a schema is taken apart as it is.
 from __future__ import annotations
 
 from pilothouse.api.objects import Obj
-from pilothouse.api.types import Field, Shape, Type, type_named
+from pilothouse.api.types import UNTYPED, Field, Shape, Type, type_named
 
 _ANY = Type("any", Shape.ANY)
 _SCALARS = {"string": "string", "integer": "int64", "number": "float64", "boolean": "bool"}
@@ -46,5 +46,6 @@ def of(schema: Obj) -> Type:
     if kind == "object" and isinstance(rest, dict):
         return Type("map[string]any", Shape.MAP, element=of(rest), map_type=map_type)
     if kind == "object" or schema.get("properties") or schema.get("x-kubernetes-preserve-unknown-fields"):
-        return _struct(schema, "object", resource=bool(schema.get("x-kubernetes-embedded-resource")))
+        name = "object" if kind == "object" else UNTYPED
+        return _struct(schema, name, resource=bool(schema.get("x-kubernetes-embedded-resource")))
     return type_named(_SCALARS[kind]) if kind in _SCALARS else _ANY

@@ -193,10 +193,11 @@ def _split(api_version: str) -> tuple[str, str]:
     return group, version
 
 
-def _check_identity(scope: Scope, entry: Entry, obj: Obj) -> None:
+def _check_identity(scope: Scope, entry: Entry, obj: Obj, *, apply: bool = False) -> None:
+    """`apply`: an applied UID is no precondition; that it cannot change is said by validation."""
     meta, old = obj["metadata"], entry.obj["metadata"]
     uid = meta.get("uid")
-    if uid and uid != old.get("uid"):
+    if uid and not apply and uid != old.get("uid"):
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old.get('uid', '')}"
         raise errors.conflict(*scope.qualified, scope.info.name, why)
     if meta.get("name") != old.get("name"):
@@ -216,7 +217,7 @@ async def _apply(scope: Scope, patch: Any, options: WriteOptions, strict: list[s
             raise errors.bad_request(f"error strict decoding patch: {why}")
         obj = _typed(scope, served.gvk, served.type, obj)
         if entry is not None:
-            _check_identity(scope, entry, obj)
+            _check_identity(scope, entry, obj, apply=True)
         else:
             names.check_name(scope, obj["metadata"])
         served.kind.default(obj)
@@ -230,23 +231,20 @@ async def _apply(scope: Scope, patch: Any, options: WriteOptions, strict: list[s
 
 def _applied(scope: Scope, gvk: GVK, type_: Type | None, patch: Any) -> Obj:
     """The applied configuration as it was sent, but checked against its type. Raises 400."""
+    if patch is None:
+        patch = {}
     if not isinstance(patch, dict):
         what = f"json: cannot unmarshal {go_kind(patch)} into Go value of type map[string]interface {{}}"
         raise errors.bad_request(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {what}")
     version = patch.get("apiVersion") or ""
-    if version != gvk.api_version:
-        what = f"Specified patch version: {version}, expected: {gvk.api_version}"
-        raise errors.bad_request(f"Incorrect version specified in apply patch. {what}")
+    what = f"{version}, Kind={patch.get('kind') or ''}"
+    if version != gvk.api_version or patch.get("kind") != gvk.kind:
+        raise errors.bad_request(f"invalid object type: {what if '/' in version else '/' + what}")
     meta = patch.get("metadata")
     meta = meta if isinstance(meta, dict) else {}
     if meta.get("managedFields") is not None:
         raise errors.bad_request("metadata.managedFields must be nil")
-    what = f"{version}, Kind={patch.get('kind') or ''}"
     identity = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}; {what if '/' in version else '/' + what}"
-    if patch.get("kind") != gvk.kind and scope.served.stored.custom:
-        raise errors.bad_request(f"invalid object type: {what}")
-    if patch.get("kind") != gvk.kind:
-        raise errors.bad_request(f"failed to create typed patch object ({identity}): no corresponding type for {what}")
     if type_ is not None:
         faults = validation.faults(type_, patch)
         if faults:
@@ -267,9 +265,10 @@ def _typed(scope: Scope, gvk: GVK, type_: Type | None, merged: Obj) -> Obj:
     try:
         decoded = _decoded(type_, merged, direct=True, strict=False).value
     except DecodeError as error:
-        name = f"{scope.namespace}/{scope.info.name}; {gvk.api_version}, Kind={gvk.kind}"
+        what = f"{gvk.api_version if gvk.group else '/' + gvk.version}, Kind={gvk.kind}"
+        why = f"unable to convert unstructured object to {what}: {error}"
         raise errors.bad_request(
-            f"failed to convert new object ({name}) to proper version ({gvk.api_version}): {error}"
+            f"failed to convert new object (/{scope.info.name}; {what}) to proper version: {why}"
         ) from None
     return {"kind": gvk.kind, "apiVersion": gvk.api_version, **decoded}
 
@@ -280,13 +279,22 @@ async def _other_kind(scope: Scope, media_type: str, patch: Any, options: WriteO
     assert strategy is not None and strategy.read is not None and gvk is not None
     read = strategy.read
     type_ = type_of(gvk)
+    configuration = None
     if media_type == negotiation.APPLY_PATCH:
-        media_type = negotiation.MERGE_PATCH  # a scale has one field that may be set
+        configuration = _applied(scope, gvk, type_, patch)
 
     async def make(entry: Entry | None) -> Obj:
         if entry is None:
             raise scope.not_found()
-        sub = _result(scope, gvk, type_, read(scope.present(entry)), patch, media_type, strict, options)
+        present = scope.present(entry)
+        if configuration is not None:
+            obj: Obj = {"metadata": {}}
+            merged = managed.apply_sub(scope, entry, obj, read(present), configuration, options)
+            sub = _typed(scope, gvk, type_, merged)
+            found = await put_back(scope, entry, sub, options)
+            found["metadata"]["managedFields"] = obj["metadata"]["managedFields"]
+            return found
+        sub = _result(scope, gvk, type_, read(present), patch, media_type, strict, options)
         kind_of(gvk.group, gvk.kind).default(sub)
         return await put_back(scope, entry, sub, options)
 

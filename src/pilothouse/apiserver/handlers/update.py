@@ -84,5 +84,5 @@ async def put_back(scope: Scope, entry: Entry, sub: Obj, options: WriteOptions) 
     )
     obj: Obj = copy(present)
     strategy.write(obj, sub)
-    managed.moved(scope, entry, obj, options)
+    managed.put_back(scope, entry, obj, (old, sub), options)
     return obj

@@ -278,9 +278,9 @@ def to_v1(obj: Obj) -> Obj:
     if cpu is not None:
         out["spec"]["targetCPUUtilizationPercentage"] = cpu["resource"]["target"]["averageUtilization"]
     if "status" in obj:
-        out["status"] = {k: v for k, v in status.items() if k not in ("currentMetrics", "conditions")}
-        out["status"].setdefault("currentReplicas", 0)
-        out["status"].setdefault("desiredReplicas", 0)
+        shown = {k: v for k, v in status.items() if k not in ("currentMetrics", "conditions")}
+        replicas = {k: shown.pop(k, 0) for k in ("currentReplicas", "desiredReplicas")}
+        out["status"] = {**shown, **replicas}
         for metric in status.get("currentMetrics") or ():
             resource = metric.get("resource") or {}
             percent = (resource.get("current") or {}).get("averageUtilization")
