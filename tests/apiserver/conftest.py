@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from asking import ADMIN, JSON, Call, request_of
 from memory_store import MemoryStore
 
-from pilothouse.api.exchange import Request, Response, UserInfo
+from pilothouse.api.exchange import Response, UserInfo
 from pilothouse.apiserver.config import Config, TokenEntry
 from pilothouse.apiserver.server import APIServer
 from pilothouse.clock import RealClock
-
-ADMIN = UserInfo("admin", "admin", ("system:masters", "system:authenticated"))
-JSON = "application/json"
-Call = Callable[..., Awaitable[Response]]
 
 
 @pytest.fixture
@@ -66,15 +63,3 @@ def wire(server: APIServer) -> Call:
         return await server.handle(found)
 
     return ask
-
-
-def request_of(
-    method: str, address: str, body: Any, user: UserInfo | None, content_type: str, headers: dict[str, str]
-) -> Request:
-    from urllib.parse import parse_qsl
-
-    path, _, query = address.partition("?")
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    if content_type:
-        sent["content-type"] = content_type
-    return Request(method, path, parse_qsl(query, keep_blank_values=True), sent, object=body, user=user)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from asking import Call
 
-from conftest import Call
 from pilothouse.api.scheme import GVR
 from pilothouse.apiserver.server import APIServer
 

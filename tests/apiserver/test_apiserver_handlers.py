@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
+from asking import Call
 from memory_store import MemoryStore
 
-from conftest import Call
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver.server import APIServer
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 import pytest
+from asking import ADMIN, request_of
 
-from conftest import ADMIN, request_of
 from pilothouse.api.exchange import Response
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.server import APIServer

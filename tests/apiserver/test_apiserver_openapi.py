@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 import pytest
+from asking import Call
 
-from conftest import Call
 from pilothouse.clock import RealClock
 
 V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"

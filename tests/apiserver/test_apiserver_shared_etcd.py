@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 import pytest
 import yaml
+from asking import ADMIN, request_of
 
-from conftest import ADMIN, request_of
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.server import APIServer
 from pilothouse.bootstrap import pki

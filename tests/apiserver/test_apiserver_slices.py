@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 import pytest
+from asking import Call
 from memory_store import MemoryStore
 
-from conftest import Call
 from pilothouse.api.codec import protobuf
 from pilothouse.api.exchange import Response
 from pilothouse.api.printing import Now, human_duration

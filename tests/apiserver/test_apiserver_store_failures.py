@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 import pytest
+from asking import Call
 from memory_store import MemoryStore
 
-from conftest import Call
 from pilothouse.apiserver.compactor import KEY, Compactor
 from pilothouse.apiserver.server import APIServer
 from pilothouse.clock import RealClock, VirtualClock

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import orjson
 import pytest
+from asking import Call
 
-from conftest import Call
 from pilothouse.api.codec import text
 from pilothouse.apiserver import negotiation
 from pilothouse.clock import RealClock

@@ -86,6 +86,8 @@ def test_custom_resources(k: K, kubectl: Kubectl, namespace: str) -> None:
     assert k("get", "boat", "ark", "-o", "jsonpath={.spec.replicas} {.spec.colour}") == "5 blue"
     k("patch", "boat", "ark", "--type=merge", "--subresource=status", "-p", '{"status":{"replicas":5}}')
     assert k("get", "boat", "ark", "-o", "jsonpath={.status.replicas}") == "5"
+    server_side = ("apply", "--server-side", "--validate=false", "-f", "-")
+    assert ".spec.unknown: field not declared in schema" in kubectl.fails("-n", namespace, *server_side, stdin=BOAT)
     k(
         "apply",
         "--server-side",
@@ -93,7 +95,7 @@ def test_custom_resources(k: K, kubectl: Kubectl, namespace: str) -> None:
         "--validate=false",
         "-f",
         "-",
-        stdin=BOAT.replace("ark", "raft"),
+        stdin=BOAT.replace("ark", "raft").replace(", unknown: dropped", ""),
     )
     assert k("get", "all", "-o", "name").split() == ["boat.sea.example.com/ark", "boat.sea.example.com/raft"]
     assert "size" in kubectl("explain", "boat.spec")
