@@ -44,12 +44,12 @@ class Etcd:
         ports = free_ports(2 * members)
         self.ports = ports[:members]
         self.urls = [f"{scheme}://127.0.0.1:{port}" for port in self.ports]
-        self._peers = [f"http://127.0.0.1:{port}" for port in ports[members:]]
+        self.peers = [f"http://127.0.0.1:{port}" for port in ports[members:]]
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * members
 
     def start(self, member: int) -> None:
-        cluster = ",".join(f"m{i}={url}" for i, url in enumerate(self._peers))
-        url, peer = self.urls[member], self._peers[member]
+        cluster = ",".join(f"m{i}={url}" for i, url in enumerate(self.peers))
+        url, peer = self.urls[member], self.peers[member]
         self._processes[member] = subprocess.Popen(
             [
                 self._program, "--name", f"m{member}", "--data-dir", str(self._path / f"m{member}"),

@@ -89,12 +89,19 @@ async def test_what_is_missing_comes_back_and_what_moved_is_put_right(server: Se
 
     await server.store.delete(Delete(b"/registry/clusterroles/view"))
     before = await stored(server)
-    server.objects.put("", "endpoints", before["/registry/services/endpoints/default/kubernetes"])
-    await ensure(server, Config(client_ca=b"pem", advertise_address="10.0.0.9"))
-    assert "/registry/clusterroles/view" in await stored(server)
-    moved = server.objects.get("", "endpoints", "default", "kubernetes")
-    assert moved is not None
-    assert moved["subsets"][0]["addresses"] == [{"ip": "10.0.0.9"}]
+    key = "/registry/services/endpoints/default/kubernetes"
+    found = (await server.store.range(Range(key.encode()))).kvs[0]
+    server.objects.revision = found.mod_revision - 1
+    server.objects.put("", "endpoints", before[key])
+    await ensure(server, Config(client_ca=b"pem", advertise_address="127.0.0.1", advertise_port=7444))
+    after = await stored(server)
+    assert "/registry/clusterroles/view" in after
+    moved = after[key]
+    assert "resourceVersion" not in moved["metadata"]
+    assert moved["subsets"][0]["addresses"] == [{"ip": "127.0.0.1"}]
+    assert moved["subsets"][0]["ports"][0]["port"] == 7444
+    await ensure(server, Config(client_ca=b"pem", advertise_address="10.0.0.9"))  # with what was there before
+    assert (await stored(server))[key] == moved
 
 
 def test_roles_are_added_to_and_never_cut() -> None:

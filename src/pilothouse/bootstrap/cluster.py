@@ -13,10 +13,10 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pilothouse.api.exchange import UserInfo
-from pilothouse.bootstrap import kubeconfig, pki, stores
+from pilothouse.bootstrap import backup, kubeconfig, pki, stores
 from pilothouse.bootstrap.directory import ClusterDirectory
 from pilothouse.bootstrap.failures import ClusterError
 from pilothouse.clock import Clock
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pilothouse.apiserver.server import APIServer
     from pilothouse.client import Client, Informers
     from pilothouse.nodes.simulator import NodeSimulator
-    from pilothouse.store.interface import Store
+    from pilothouse.store.interface import Maintained, Store
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +164,9 @@ class Cluster:
         say("store" if not etcd else "connection to etcd")
         store = await stores.open_store(directory, etcd, self.clock)
         self._undo.append(store.close)
+        if not etcd:
+            backups = await backup.serve(cast("Maintained", store), directory)
+            self._undo.append(backups.stop)
 
         say("API server")
         server = await self._start_server(store, keys, listening, context)

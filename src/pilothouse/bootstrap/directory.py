@@ -6,6 +6,7 @@ lock           held (flock) by the process that runs it
 kubeconfig     the administrator's way in
 pki/           the cluster's own certificate authority and keys
 store/         the state
+snapshot.sock  gives snapshots of the state, while it runs
 pilothouse.log what a detached cluster had to say
 """
 

@@ -175,6 +175,80 @@ def node_start(node_name: str, name: str, data_dir: str | None) -> None:
     nodes.switch(ClusterDirectory.of(name, data_dir), node_name, on=True)
 
 
+@root.group()
+def snapshot() -> None:
+    """Save and restore a cluster's state, in etcd's form: etcdctl and etcdutl take these files, and these commands theirs."""
+
+
+@snapshot.command("save")
+@click.argument("file")
+@_cluster
+@click.option(
+    "--endpoint", metavar="URL", help="Of this etcd server (real etcd, or pilothouse etcd), not of a cluster."
+)
+@click.option("--cacert", metavar="FILE", help="Who signs the etcd server's certificate.")
+@click.option("--cert", metavar="FILE", help="The client certificate for the etcd server.")
+@click.option("--key", metavar="FILE", help="The key of --cert.")
+@_output
+def snapshot_save(
+    file: str, name: str, data_dir: str | None, endpoint: str | None, cacert: str | None, cert: str | None,
+    key: str | None, output: str,
+) -> None:  # fmt: skip
+    """Save the state of a cluster, running or not, to FILE.
+
+    \b
+    Examples:
+      pilothouse snapshot save before-upgrade.db
+      pilothouse snapshot save --name test /backup/test.db
+      pilothouse snapshot save --endpoint https://10.0.0.1:2379 --cacert ca.crt --cert client.crt --key client.key etcd.db
+    """
+    from pilothouse.cli import snapshots
+
+    if not endpoint and (cacert or cert or key):
+        raise ClusterError("--cacert, --cert and --key go with --endpoint")
+    given = {"etcd_servers": endpoint, "etcd_cafile": cacert, "etcd_certfile": cert, "etcd_keyfile": key}
+    etcd = {name: value for name, value in given.items() if value}
+    snapshots.save(ClusterDirectory.of(name, data_dir), file, etcd, output)
+
+
+@snapshot.command("restore")
+@click.argument("file")
+@_cluster
+@click.option("--etcd-data-dir", metavar="DIR", help="Into a data directory of pilothouse etcd, not into a cluster.")
+@click.option(
+    "--skip-hash-check", is_flag=True, help="FILE was copied out of etcd's data directory: it has no checksum."
+)
+@_output
+def snapshot_restore(
+    file: str, name: str, data_dir: str | None, etcd_data_dir: str | None, skip_hash_check: bool, output: str
+) -> None:
+    """Make the state of a cluster of FILE. Nothing is overwritten: the cluster must not have any yet.
+
+    \b
+    Examples:
+      pilothouse snapshot restore --name second before-upgrade.db && pilothouse up --name second
+      pilothouse snapshot restore --etcd-data-dir /var/lib/pilothouse-etcd etcd.db
+    """
+    from pilothouse.cli import snapshots
+
+    snapshots.restore(ClusterDirectory.of(name, data_dir), file, etcd_data_dir, not skip_hash_check, output)
+
+
+@snapshot.command("status")
+@click.argument("file")
+@_output
+def snapshot_status(file: str, output: str) -> None:
+    """Read all of FILE and say what is in it.
+
+    \b
+    Example:
+      pilothouse snapshot status before-upgrade.db -o json
+    """
+    from pilothouse.cli import snapshots
+
+    snapshots.status(file, output)
+
+
 @root.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[FLAG ...]")
 def etcd(arguments: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pilothouse.store.etcd.context import VERSION, Context
 from pilothouse.store.interface import Alarm
 from pilothouse.store.rpc.messages import etcdserverpb as pb
+from pilothouse.store.snapshots import save, schema
 from pilothouse.store.wire.call import Call
 from pilothouse.store.wire.rpc import RpcError, Status
 
@@ -77,7 +78,13 @@ class Maintenance:
 
     async def snapshot(self, request: Any, call: Call) -> None:
         self._guard.check_admin(call)
-        raise RpcError(Status.UNIMPLEMENTED, "etcdserver: snapshots are not available")
+        directory, version = self._context.config.directory, schema.STORAGE_VERSION
+        header = self._context.header
+        message = header.message(await self._store.revision())
+        async for blob, left in save.chunks(self._store, directory if directory.is_dir() else None, header.member_id):
+            await call.send_message(
+                pb.SnapshotResponse(header=message, remaining_bytes=left, blob=blob, version=version)
+            )
 
     async def move_leader(self, request: Any, call: Call) -> Any:
         self._guard.check_admin(call)
