@@ -38,6 +38,7 @@ from pilothouse.apiserver.endpoints import special, status
 from pilothouse.apiserver.handlers import create, delete, deletecollection, get, lists, patch, update, watch
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.health import Health
+from pilothouse.apiserver.judgements import Judgements
 from pilothouse.apiserver.metrics import Metrics
 from pilothouse.apiserver.objects import StoredObjects
 from pilothouse.apiserver.registry.feed import Feed
@@ -88,6 +89,7 @@ class APIServer:
         await asyncio.gather(*(s.cache.ready() for s in self.core.storages()))
         await self._build_policy()
         await CustomResources(self).start()
+        Judgements(self).start()
         if self.config.etcd_compaction_interval_s > 0:
             compactor = Compactor(self.store, self.clock, self.config.etcd_compaction_interval_s)
             self.spawn(compactor.run(), "compactor")
