@@ -129,3 +129,28 @@ async def test_odd_requests(session: aiohttp.ClientSession) -> None:
     ):
         async with session.get(URL(f"http://127.0.0.1:{session._base_url.port}{path}", encoded=True)) as answer:  # type: ignore[union-attr]
             assert answer.status == status, path
+
+
+async def test_watch_over_a_websocket(session: aiohttp.ClientSession) -> None:
+    for name in ("a", "b"):
+        async with session.post(CM, json=config_map(name)):
+            pass
+    address = f"{CM}?watch=true&timeoutSeconds=60"
+    here = {"Origin": "http://127.0.0.1"}
+    async with session.ws_connect(address, headers=here, protocols=("base64.binary.k8s.io",)) as socket:
+        assert socket.protocol == "base64.binary.k8s.io"
+        events = [orjson.loads(await socket.receive_str(timeout=5)) for _ in range(2)]
+        assert [(e["type"], e["object"]["metadata"]["name"]) for e in events] == [("ADDED", "a"), ("ADDED", "b")]
+        async with session.post(CM, json=config_map("c")):
+            pass
+        assert orjson.loads(await socket.receive_str(timeout=5))["object"]["metadata"]["name"] == "c"
+    protobuf = {**here, "Accept": "application/vnd.kubernetes.protobuf"}
+    async with session.ws_connect(address, headers=protobuf) as socket:
+        assert (await socket.receive_bytes(timeout=5)).startswith(b"\n\x05ADDED")
+    for headers, status in (({}, 403), ({"Origin": "null"}, 403)):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(address, headers=headers)
+        assert refused.value.status == status
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await session.ws_connect(f"{CM}?watch=true&resourceVersionMatch=Foo", headers=here)
+    assert refused.value.status == 422

@@ -164,3 +164,16 @@ async def test_created_by_update(call: Call, kind: str) -> None:
     if kind == "Service":
         body["spec"] = {"clusterIP": "None"}
     assert (await call("PUT", f"/api/v1/namespaces/default/{resource}/x", body)).status == 201
+
+
+async def test_a_watch_of_one_name_takes_no_other(wire: Call) -> None:
+    answer = await wire("GET", "/api/v1/watch/namespaces/default/configmaps/a?fieldSelector=metadata.name%3Db")
+    message = "fieldSelector metadata.name doesn't match requested name"
+    assert (answer.status, orjson.loads(answer.body)["message"]) == (400, message)
+
+
+async def test_no_event_is_a_list(wire: Call) -> None:
+    accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    answer = await wire("GET", f"{CM}?watch=true", accept=accept)
+    assert answer.chunks is not None
+    assert [chunk async for chunk in answer.chunks] == []

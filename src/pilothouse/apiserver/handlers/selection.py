@@ -52,6 +52,8 @@ def select(scope: Scope, options: ListOptions) -> Selection:
             if not _selectable(scope, term.name):
                 raise errors.bad_request(_unknown_field(scope, term.name))
     name = scope.info.name if scope.info.path_name else ""
+    if name and fields is not None and fields.terms and fields.exact("metadata.name") != name:
+        raise errors.bad_request("fieldSelector metadata.name doesn't match requested name")
     wanted = name or (fields.exact("metadata.name") if fields else None) or ""
     key = stored.key(namespace, wanted) if wanted and (namespace or not stored.namespaced) else ""
     predicate, trigger = _predicate(scope, labels, fields), None

@@ -42,6 +42,9 @@ async def handle(scope: Scope) -> Response:
         negotiation.output(request.headers.get("accept", ""), scope.media_types, stream=True)
     if scope.output.transform == "Table":
         tables.include_object(scope)
+    if scope.output.transform == "PartialObjectMetadataList":
+        # No event has a list in it: upstream begins to answer, and breaks off.
+        return Response(200, {"Content-Type": scope.output.media_type}, chunks=_nothing(), warnings=scope.warnings)
     after = None
     if options.resource_version not in ("", "0"):
         after = lists.parse_revision(options.resource_version)
@@ -54,6 +57,12 @@ async def handle(scope: Scope) -> Response:
         # Upstream has begun to answer by then: the refusal is an event.
         return stream.refused(error)
     return stream.response(chosen, after)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    chunks: tuple[bytes, ...] = ()
+    for chunk in chunks:
+        yield chunk
 
 
 async def _start(scope: Scope, options: ListOptions, after: int | None) -> int | None:

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from pilothouse.api import errors
 from pilothouse.api.exchange import Response
 from pilothouse.apiserver import answers
-from pilothouse.apiserver.http import heads
+from pilothouse.apiserver.http import heads, messages
 
 if TYPE_CHECKING:
     from pilothouse.apiserver.server import APIServer
@@ -69,6 +69,8 @@ class Upgrades:
         if response.taken is not None:
             taken: web.StreamResponse = response.taken
             return taken
+        if messages.is_watch(headers, response):
+            return await messages.serve(incoming, response)
         out = web.StreamResponse(status=response.status, headers=CIMultiDict(self._heads.pairs(response)))
         out.force_close()
         await out.prepare(incoming)
