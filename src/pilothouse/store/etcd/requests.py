@@ -27,16 +27,16 @@ def range_of(request: Any) -> Range:
     return Range(
         request.key,
         request.range_end,
-        limit=max(0, request.limit),
-        revision=max(0, request.revision),
-        keys_only=request.keys_only,
-        count_only=request.count_only,
-        sort_target=_TARGETS[target],
-        descending=order == _DESCENDING,
-        min_mod_revision=request.min_mod_revision,
-        max_mod_revision=request.max_mod_revision,
-        min_create_revision=request.min_create_revision,
-        max_create_revision=request.max_create_revision,
+        max(0, request.limit),
+        max(0, request.revision),
+        request.keys_only,
+        request.count_only,
+        _TARGETS[target],
+        order == _DESCENDING,
+        request.min_mod_revision,
+        request.max_mod_revision,
+        request.min_create_revision,
+        request.max_create_revision,
     )
 
 
