@@ -147,6 +147,38 @@ async def test_large_batches_are_cut_where_asked() -> None:
         stream.cancel()
 
 
+async def test_a_client_that_does_not_read_misses_nothing() -> None:
+    """Many watches on one stream share its room: none is forgotten, and what waits is bounded."""
+    async with served() as etcd:
+        stream = etcd.method("etcdserverpb.Watch", "Watch")()
+        for _ in range(30):
+            await stream.write(_create(key=b"a"))
+            assert (await stream.read()).created
+        for number in range(300):
+            await etcd.store.put(Put(b"a", b"%03d" % number * 1000))
+        await asyncio.sleep(0.2)
+        [connection] = etcd.front.server.connections
+        [call] = connection.streams.values()
+        assert 0 < call._backlog < 5 << 20
+        found: dict[int, list[bytes]] = {}
+        while sum(map(len, found.values())) < 30 * 300:
+            answer = await stream.read()
+            found.setdefault(answer.watch_id, []).extend(event.kv.value[:3] for event in answer.events)
+        assert all(values == [b"%03d" % number for number in range(300)] for values in found.values())
+        stream.cancel()
+
+
+async def test_a_client_that_asks_for_no_more_still_hears() -> None:
+    async with served() as etcd:
+        stream = etcd.method("etcdserverpb.Watch", "Watch")()
+        await stream.write(_create(key=b"a"))
+        assert (await stream.read()).created
+        await stream.done_writing()
+        await etcd.store.put(Put(b"a", b"1"))
+        assert (await stream.read()).events[0].kv.value == b"1"
+        stream.cancel()
+
+
 async def test_a_watch_is_gone_with_its_stream() -> None:
     async with served() as etcd:
         stream = etcd.method("etcdserverpb.Watch", "Watch")()

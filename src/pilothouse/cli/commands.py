@@ -260,7 +260,7 @@ def etcd(arguments: tuple[str, ...]) -> None:
       --name NAME                        the member's name (default: default)
       --data-dir DIR                     where the data is (default: NAME.etcd)
       --listen-client-urls URLS          where to serve (default: http://localhost:2379)
-      --advertise-client-urls URLS       what clients are told
+      --advertise-client-urls URLS       what clients are told (default: where it serves)
       --listen-metrics-urls URLS         serve /metrics, /health, /livez and /readyz there, too
       --cert-file, --key-file FILE       the server's certificate and key, for https URLs
       --trusted-ca-file FILE             who signs clients' certificates

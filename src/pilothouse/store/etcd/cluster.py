@@ -25,7 +25,7 @@ class Cluster:
             ID=self._context.header.member_id,
             name=config.name,
             peerURLs=config.initial_advertise_peer_urls,
-            clientURLs=config.advertise_client_urls,
+            clientURLs=config.advertise_client_urls or config.listen_client_urls,
         )
 
     async def member_list(self, request: Any, call: Call) -> Any:

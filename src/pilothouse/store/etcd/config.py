@@ -26,7 +26,7 @@ class Config:
     name: str = "default"
     data_dir: str = ""
     listen_client_urls: list[str] = field(default_factory=lambda: ["http://localhost:2379"])
-    advertise_client_urls: list[str] = field(default_factory=lambda: ["http://localhost:2379"])
+    advertise_client_urls: list[str] = field(default_factory=list)  # empty: those where it listens
     listen_client_http_urls: list[str] = field(default_factory=list)
     listen_metrics_urls: list[str] = field(default_factory=list)
     initial_advertise_peer_urls: list[str] = field(default_factory=lambda: ["http://localhost:2380"])

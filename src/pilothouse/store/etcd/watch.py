@@ -32,6 +32,7 @@ class Watch:
         stream = _Stream(self, call)
         try:
             await stream.read()
+            await asyncio.get_running_loop().create_future()  # one that asks for no more still hears until it leaves
         finally:
             await stream.close()
 
@@ -150,8 +151,8 @@ class _Stream:
             async for events, revision in one.source:
                 if events:
                     one.notify_due = False
-                    self._send_events(watch_id, one, events, revision)
                     await self._call.drained()
+                    self._send_events(watch_id, one, events, revision)
                     continue
                 if one.notify_due:
                     one.notify_due = False

@@ -28,7 +28,7 @@ class Stream:
         self._waiting: deque[bytes] | None = None
         self._backlog = 0
         self._ending: bytes | None = None  # the header block that ends the stream once all is sent
-        self._drained: asyncio.Future[None] | None = None
+        self._drained: list[asyncio.Future[None]] = []  # one for each that waits
         self._consumed = 0
 
     # What a subclass does with what comes.
@@ -105,8 +105,8 @@ class Stream:
                 data = data[:room]
             self._backlog -= len(data)
             connection.send_data(self, data)
-        if self._drained is not None and self._backlog <= BACKLOG_BYTES_MAX and not self._drained.done():
-            self._drained.set_result(None)
+        if self._drained and self._backlog <= BACKLOG_BYTES_MAX:
+            self._wake()
         if not waiting:
             self._waiting = None
             if self._ending is not None:
@@ -116,8 +116,15 @@ class Stream:
     async def drained(self) -> None:
         """Returns once the peer has taken most of what was sent, or will never."""
         while self._backlog > BACKLOG_BYTES_MAX and not self.done:
-            self._drained = self.connection.loop.create_future()
-            await self._drained
+            future = self.connection.loop.create_future()
+            self._drained.append(future)
+            await future
+
+    def _wake(self) -> None:
+        waiting, self._drained = self._drained, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
     def reset(self, code: Code) -> None:
         """Ends the stream at once."""
@@ -138,5 +145,4 @@ class Stream:
         if not self.received_end and complete:
             self.connection.write(frames.reset(self.id, Code.NO_ERROR))  # the rest of the request is not wanted
         self.connection.finished(self)
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
+        self._wake()
