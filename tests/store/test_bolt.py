@@ -30,7 +30,9 @@ def write(path: Path, buckets: dict[bytes, dict[bytes, bytes]]) -> int:
             for key, value in sorted(buckets[name].items()):
                 writer.put(key, value)
             writer.end()
-        size = writer.finish()
+        metas, size = writer.finish()
+        file.seek(0)
+        file.write(metas)
     assert path.stat().st_size == size
     return size
 
@@ -86,8 +88,9 @@ def test_damage_raises_damaged_alone(data: st.DataObject) -> None:
         for i in range(300):
             writer.put(b"%04d" % i, b"value" * 10)
         writer.end()
-    writer.finish()
+    metas, _ = writer.finish()
     content = bytearray(file.getvalue())
+    content[: len(metas)] = metas
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     if data.draw(st.booleans()):

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from etcd_tools import Etcd, needs_etcdctl, ours
 
+from pilothouse.store.snapshots.restore import inspect, restore
+
 pytestmark = needs_etcdctl
 
 
@@ -277,3 +279,11 @@ def test_gateway_watch(etcd: Etcd) -> None:
 def test_check_perf(etcd: Etcd) -> None:
     assert "PASS: Throughput" in etcd.run("check", "perf", timeout_s=120).stdout
     assert "PASS" in etcd.run("check", "datascale", timeout_s=120).stdout
+
+
+def test_snapshot(etcd: Etcd, tmp_path: Path) -> None:
+    etcd("put", "snapshot/a", "1")
+    assert "Snapshot saved at" in etcd("snapshot", "save", str(tmp_path / "s.db"))
+    found = inspect(tmp_path / "s.db")
+    assert found.revision == etcd.json("get", "snapshot/a")["header"]["revision"]
+    assert restore(tmp_path / "s.db", tmp_path / "again") == found.revision

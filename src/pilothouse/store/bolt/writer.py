@@ -13,8 +13,8 @@ _HEAD: Final = bolt.PAGE.size
 
 
 class Writer:
-    """Blocks; `file` is seekable. For each bucket in order of their names `begin(name)`, `put(key, value)` in ascending order
-    of keys, `end()`; then `finish()`."""
+    """Writes pages one after the other to `file`. For each bucket in order of their names `begin(name)`, `put(key, value)` in
+    ascending order of keys, `end()`; then `finish()`, which gives what replaces the first bytes that were written."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -47,8 +47,8 @@ class Writer:
             self._leaf(0)
         self._buckets.append((self._name, bolt.BUCKET.pack(self._root(), 0)))
 
-    def finish(self) -> int:
-        """The size of the file."""
+    def finish(self) -> tuple[bytes, int]:
+        """The metas, which belong at the file's beginning, and the size of the whole."""
         for name, bucket in self._buckets:
             size = bolt.LEAF.size + len(name) + len(bucket)
             if self._keys and self._size + size > PAGE_BYTES:
@@ -59,11 +59,7 @@ class Writer:
         self._leaf(bolt.IS_BUCKET if self._keys else 0)
         root = self._root()
         freelist = self._page(bolt.IS_FREELIST, 0, b"")
-        self._file.seek(0)
-        for number in (0, 1):
-            self._file.write(self._meta(number, root, freelist))
-        self._file.seek(self._pages * PAGE_BYTES)
-        return self._pages * PAGE_BYTES
+        return b"".join(self._meta(number, root, freelist) for number in (0, 1)), self._pages * PAGE_BYTES
 
     def _meta(self, number: int, root: int, freelist: int) -> bytes:
         meta = bolt.META.pack(bolt.MAGIC, bolt.VERSION, PAGE_BYTES, 0, root, 0, freelist, self._pages, number)

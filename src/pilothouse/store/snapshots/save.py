@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from pilothouse.store.snapshots import schema
 
 MEMBER: Final = 1  # of a store that is no etcd member
 _CHUNK: Final = 64 << 10
+_SLICE: Final = 100  # versions: a millisecond's work
 
 
 class Chunk(NamedTuple):
@@ -53,22 +55,39 @@ async def database(
 async def _write(store: Maintained, file: BinaryIO, member: int) -> int:
     async with store.export() as export:
         buckets = schema.buckets_of(export, member)
-        writer = Writer(file)
+        pages = BytesIO()  # on their way to the file, so that only threads wait for the disk
+        writer = Writer(pages)
         for name in schema.BUCKETS:
             writer.begin(name)
             if name == schema.KEY:
                 async for some in export.versions:
-                    await asyncio.to_thread(_put, writer, some)
+                    for at in range(0, len(some), _SLICE):
+                        _put(writer, some[at : at + _SLICE])
+                        await asyncio.to_thread(_move, pages, file)
             else:
                 for key, value in sorted(buckets[name].items()):
                     writer.put(key, value)
-            writer.end()
-        return await asyncio.to_thread(writer.finish)
+            await asyncio.to_thread(writer.end)
+        return await asyncio.to_thread(_finish, writer, pages, file)
 
 
 def _put(writer: Writer, versions: list[Version]) -> None:
     for version in versions:
         writer.put(*database_entry(version))
+
+
+def _move(pages: BytesIO, file: BinaryIO) -> None:
+    file.write(pages.getbuffer())
+    pages.seek(0)
+    pages.truncate()
+
+
+def _finish(writer: Writer, pages: BytesIO, file: BinaryIO) -> int:
+    metas, size = writer.finish()
+    _move(pages, file)
+    file.seek(0)
+    file.write(metas)
+    return size
 
 
 class SnapshotFile:
