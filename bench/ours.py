@@ -14,13 +14,13 @@ from pilothouse.api.exchange import UserInfo
 from pilothouse.apiserver import http
 from pilothouse.apiserver.config import Config, TokenEntry
 from pilothouse.apiserver.server import APIServer
-from pilothouse.bootstrap import memory, pki
+from pilothouse.bootstrap import pki, runtime
 from pilothouse.clock import RealClock
 from pilothouse.store.embedded import open_store
 
 
 async def main(directory: Path, port: int, token: str) -> None:
-    memory.starting()
+    runtime.starting()
     clock = RealClock()
     keys = pki.ensure(directory / "pki", clock, ("127.0.0.1",))
     store = await open_store(directory / "store", clock)
@@ -31,7 +31,7 @@ async def main(directory: Path, port: int, token: str) -> None:
     server = APIServer(store, clock, config)
     await server.start()
     front = await http.serve(server, port=port, ssl_context=keys.server_context())
-    memory.settled()
+    runtime.settled()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     print("ready", flush=True)

@@ -9,7 +9,7 @@ import pytest
 from asking import Call
 from memory_store import MemoryStore
 
-from pilothouse.api.codec import protobuf
+from pilothouse.api.codec import protobuf, yamltext
 from pilothouse.api.exchange import Response
 from pilothouse.api.printing import Now, human_duration
 from pilothouse.apiserver.registry.entries import Entry
@@ -49,6 +49,13 @@ async def test_json(items: list[dict[str, Any]], wire: Call) -> None:
     assert written == orjson.dumps({**head, "items": items}) + b"\n"
     indented = body(await wire("GET", f"{CM}?pretty=true"))
     assert indented == orjson.dumps({**head, "items": items}, option=orjson.OPT_INDENT_2)
+
+
+async def test_yaml(items: list[dict[str, Any]], wire: Call) -> None:
+    written = body(await wire("GET", CM, accept="application/yaml"))
+    metadata = orjson.loads(body(await wire("GET", CM)))["metadata"]
+    head = {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": metadata}
+    assert written == yamltext.to_yaml({**head, "items": items})
 
 
 async def test_tables(items: list[dict[str, Any]], wire: Call) -> None:

@@ -18,6 +18,7 @@ from pilothouse.apiserver.negotiation import JSON, PROTOBUF, YAML, Output
 from pilothouse.apiserver.registry.entries import Entry
 
 _SLICE_PROTOBUF: Final = 20  # entries encoded without a pause
+_READ_AT_ONCE: Final = 200
 
 
 def of_entry(scope: Scope, entry: Entry, status: int = 200) -> Response:
@@ -45,7 +46,7 @@ async def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Response
         meta = {"continue": "", **meta}  # upstream's untyped lists always say it
     head: Obj = {"kind": served.resource.list_kind, "apiVersion": served.gvr.api_version, "metadata": meta}
     if scope.local:
-        return _local(scope, {**head, "items": [e.of(served) for e in entries]}, 200)
+        return _local(scope, {**head, "items": await _shown(scope, entries)}, 200)
     if output.media_type == JSON:
         written = slices.json if plain else slices.pretty
         return _sliced(scope, written(served, entries, head), JSON)
@@ -55,9 +56,17 @@ async def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Response
                 entry.message(served)
             await scope.core.clock.sleep(0)
         return _sliced(scope, slices.protobuf(served, entries, meta), PROTOBUF)
-    bare = () if served.stored.custom else ("kind", "apiVersion")
-    shown = [{k: v for k, v in e.of(served).items() if k not in bare} for e in entries]
-    return of_object(scope, {**head, "items": shown})
+    return _sliced(scope, slices.yaml(served, entries, head), YAML)
+
+
+async def _shown(scope: Scope, entries: Sequence[Entry]) -> list[Obj]:
+    """The entries' objects, which may have to be read from their bytes."""
+    found: list[Obj] = []
+    for i in range(0, len(entries), _READ_AT_ONCE):
+        if i:
+            await scope.core.clock.sleep(0)
+        found += [entry.of(scope.served) for entry in entries[i : i + _READ_AT_ONCE]]
+    return found
 
 
 def _sliced(scope: Scope, made: Iterator[bytes], media_type: str) -> Response:

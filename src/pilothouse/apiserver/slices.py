@@ -16,6 +16,7 @@ from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.resources import ServedResource
 
 SLICE_BYTES: Final = 64 * 1024
+_YAML_SLICE_BYTES: Final = 4 * 1024  # takes as long to write as many times as much JSON
 
 
 def json(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterator[bytes]:
@@ -29,15 +30,27 @@ def json(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterato
 def pretty(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterator[bytes]:
     """The same, indented for people."""
     start = orjson.dumps(head, option=orjson.OPT_INDENT_2)[: -len(b"\n}")] + b',\n  "items": ['
-    custom = served.stored.custom
+    items = (text.to_json(o, orjson.OPT_INDENT_2).replace(b"\n", b"\n    ") for o in _bare(served, entries))
+    return _joined(start, b",", (b"\n    " + item for item in items), b"\n  ]\n}" if entries else b"]\n}")
 
-    def items() -> Iterator[bytes]:
-        for entry in entries:
-            obj = entry.of(served)
-            shown = obj if custom else {k: v for k, v in obj.items() if k not in ("kind", "apiVersion")}
-            yield b"\n    " + text.to_json(shown, orjson.OPT_INDENT_2).replace(b"\n", b"\n    ")
 
-    return _joined(start, b",", items(), b"\n  ]\n}" if entries else b"]\n}")
+def yaml(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterator[bytes]:
+    """The same as YAML: every item is written as the one item of a list."""
+    from pilothouse.api.codec import yamltext
+
+    empty, key = b"items: []\n", b"items:\n"
+    start, _, end = yamltext.to_yaml({**head, "items": []}).partition(empty)
+    if not entries:
+        return iter((start + empty + end,))
+    items = (yamltext.to_yaml({"items": [o]})[len(key) :] for o in _bare(served, entries))
+    return _joined(start + key, b"", items, end, _YAML_SLICE_BYTES)
+
+
+def _bare(served: ServedResource, entries: Sequence[Entry]) -> Iterator[Obj]:
+    """The objects as a list has them."""
+    for entry in entries:
+        obj = entry.of(served)
+        yield obj if served.stored.custom else {k: v for k, v in obj.items() if k not in ("kind", "apiVersion")}
 
 
 def rows(entries: Sequence[Entry], row: Callable[[Entry], bytes], head: Obj) -> Iterator[bytes]:
@@ -61,7 +74,9 @@ def _array(head: Obj, name: bytes, items: Iterable[bytes]) -> Iterator[bytes]:
     return _joined(b'%b,"%b":[' % (orjson.dumps(head)[:-1], name), b",", items, b"]}\n")
 
 
-def _joined(start: bytes, separator: bytes, items: Iterable[bytes], end: bytes) -> Iterator[bytes]:
+def _joined(
+    start: bytes, separator: bytes, items: Iterable[bytes], end: bytes, most_bytes: int = SLICE_BYTES
+) -> Iterator[bytes]:
     parts, size = [start], len(start)
     between = b""
     for item in items:
@@ -69,7 +84,7 @@ def _joined(start: bytes, separator: bytes, items: Iterable[bytes], end: bytes) 
         parts.append(item)
         between = separator
         size += len(item)
-        if size >= SLICE_BYTES:
+        if size >= most_bytes:
             yield b"".join(parts)
             parts, size = [], 0
     parts.append(end)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from pilothouse.bootstrap import kubeconfig, memory
+from pilothouse.bootstrap import kubeconfig, runtime
 from pilothouse.bootstrap.cluster import Cluster, Options
 from pilothouse.bootstrap.directory import ClusterDirectory
 from pilothouse.bootstrap.failures import ClusterError
@@ -61,7 +61,7 @@ def in_foreground(directory: ClusterDirectory, settings: Settings) -> None:
 async def _run(directory: ClusterDirectory, settings: Settings) -> None:
     clock = RealClock()
     begin = clock.monotonic()
-    memory.starting()
+    runtime.starting()
     stop = asyncio.Event()
     starting = asyncio.current_task()
     ready = False
@@ -79,7 +79,7 @@ async def _run(directory: ClusterDirectory, settings: Settings) -> None:
     try:
         await cluster.start(progress)
         ready = True
-        memory.settled()
+        runtime.settled()
     except asyncio.CancelledError:
         if not stop.is_set():
             raise
