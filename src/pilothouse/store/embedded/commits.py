@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from pilothouse.store.embedded import frames
-from pilothouse.store.embedded.disk import FULL, ROOM, Disk, SnapshotFile
+from pilothouse.store.embedded.disk import FULL, Disk, SnapshotFile
 from pilothouse.store.interface import NoSpace, StoreError, Unavailable
 
 log = logging.getLogger(__name__)
-
-_LOW_ROOM = ROOM // 2  # below it more is set aside ahead of need
 
 
 class _Done(NamedTuple):
@@ -107,7 +105,7 @@ class Commits:
             await self._serve()
         except Exception as error:
             log.exception("the store stopped")
-            self._fail(error, [])
+            self._fail(error)
 
     async def _serve(self) -> None:
         while True:
@@ -135,7 +133,7 @@ class Commits:
                     self._executor, _work, self._disk, payload, room if wanting else 0, rotation is not None
                 )
         except Exception as error:
-            self._fail(error, [*wanting, *([rotation] if rotation is not None else [])])
+            self._fail(error, wanting)
             return
         self._recorded -= len(payload)
         if payload:
@@ -158,15 +156,15 @@ class Commits:
         assert self._disk is not None
         return NoSpace(f"etcdserver: no space left on the disk of {self._disk.path}: {_reason(error)}; free some")
 
-    def _fail(
-        self, cause: Exception, others: list[asyncio.Future[None] | asyncio.Future[tuple[SnapshotFile, int]]]
-    ) -> None:
+    def _fail(self, cause: Exception, wanting_room: Iterable[asyncio.Future[None]] = ()) -> None:
         """Whatever was not acknowledged never will be: what the disk holds of it shows when it is read again."""
         where = f"cannot write to {self._disk.path}" if self._disk is not None else "stopped"
         self.error = error = Unavailable(f"etcdserver: {where}: {_reason(cause)}; repair and restart")
-        for future in (*(self._writing or ()), *self._waiters, *self._room, *others):
+        for future in (*(self._writing or ()), *self._waiters, *wanting_room, *self._room):
             if not future.done():
                 future.set_exception(error)
+        if self._rotation is not None and not self._rotation.done():
+            self._rotation.set_exception(error)
         self._records, self._waiters, self._writing, self._room = [], [], None, {}
         self._on_failure(error)
 
@@ -181,7 +179,7 @@ def _work(disk: Disk, payload: bytes, room: int, rotate: bool) -> _Done:
     if payload:
         disk.append(payload)
     no_room: OSError | None = None
-    if room > disk.room or disk.room < _LOW_ROOM:
+    if room > disk.room or disk.low_on_room:
         try:
             disk.set_room_aside(room)
         except OSError as error:

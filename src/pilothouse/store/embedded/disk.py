@@ -14,7 +14,6 @@ from pilothouse.store.embedded import frames, records
 from pilothouse.store.embedded.files import Files
 from pilothouse.store.interface import Corrupt, InUse, Unavailable
 
-ROOM = 4 << 20  # set aside at a time: a sync of overwritten room costs half of one that grows the file
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -45,6 +44,11 @@ class Disk:
         self._at = 0
         self._end = 0  # of the room set aside
         self._generation = 0
+
+    @property
+    def low_on_room(self) -> bool:
+        """Whether more should be set aside ahead of need."""
+        return self.room < self.files.room_bytes // 2
 
     @property
     def log_bytes(self) -> int:
@@ -92,6 +96,7 @@ class Disk:
         for generation in sorted(wanted):
             expected = self._load_log(generation, expected, loader, last=generation == max(wanted))
         self.sequence = expected
+        self.files.sync_directory(self.path)
         self._delete_before(base)
 
     def _generations(self, prefix: str) -> set[int]:
@@ -127,7 +132,7 @@ class Disk:
         file = self.files.open(path)
         try:
             source = self._source(file)
-            end, sequence = frames.FILE_HEADER_SIZE, expected
+            end, sequence, payload = frames.FILE_HEADER_SIZE, expected, b""
             if frames.read_file_header(source, frames.LOG, generation) != expected:
                 raise frames.Damaged("records before it are missing")
             for payload, end in frames.frames(source, expected, tearable=last):  # noqa: B007
@@ -140,8 +145,12 @@ class Disk:
             if source.read(end, source.size - end).strip(b"\0"):
                 # A torn last write, which nobody was told of: leave only zeros behind the end.
                 self.files.truncate(file, end)
-                self.files.sync(file)
                 self._end = end
+            if sequence > expected:
+                # The last one may have come no further than the file system's memory.
+                whole = frames.frame(payload, sequence - 1)
+                self.files.write(file, whole, end - len(whole))
+            self.files.sync(file)
             self._log, file = file, -1
         except (frames.Damaged, records.BadRecord) as error:
             raise damaged(path, error) from None
@@ -157,7 +166,7 @@ class Disk:
         log = self.files.create(new)
         try:
             header = frames.file_header(frames.LOG, generation, first)
-            self.files.reserve(log, 0, ROOM)
+            self.files.reserve(log, 0, self.files.room_bytes)
             self.files.write(log, header, 0)
             self.files.sync(log)
         except BaseException:
@@ -171,12 +180,12 @@ class Disk:
             # Whether it is there after a crash is unknown, so neither log may be written to.
             self.files.close(log)
             raise Unavailable(f"etcdserver: cannot write to {self.path}: {error.strerror or error}") from None
-        self._generation, self._at, self._end = generation, len(header), ROOM
+        self._generation, self._at, self._end = generation, len(header), self.files.room_bytes
         return log
 
     def set_room_aside(self, size: int) -> None:
         """Makes sure that `size` bytes can be appended, and some more. An OSError leaves everything as it was."""
-        more = max(ROOM, size - self.room)
+        more = max(self.files.room_bytes, size - self.room)
         self.files.reserve(self._log, self._end, more)
         self._end += more
 

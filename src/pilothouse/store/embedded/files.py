@@ -8,7 +8,9 @@ from pathlib import Path
 
 
 class Files:
-    """Each call may raise OSError. Files are whole: a `write` writes all of its data."""
+    """Each call may raise OSError. A `write` writes all of its data."""
+
+    room_bytes = 4 << 20  # set aside at a time: a sync of overwritten room costs half of one that grows the file
 
     def make_directory(self, path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
