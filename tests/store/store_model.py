@@ -58,7 +58,7 @@ Command = Op | Grant | Revoke | Compact
 @dataclass
 class Model:
     revision: int = 1
-    compacted: int = 0
+    compacted: int = -1
     states: dict[int, Keys] = field(default_factory=lambda: {1: {}})
     events: list[Event] = field(default_factory=list)
     leases: dict[int, int] = field(default_factory=dict)
@@ -85,6 +85,8 @@ class Model:
                 raise FutureRevision
             self.compacted = command.revision
             return None
+        if isinstance(command, Put) and command.lease and command.lease not in self.leases:
+            raise LeaseNotFound
         now, events = dict(self.states[self.revision]), list[Event]()
         self._check(command, now)
         result = self._apply(command, now, dict(now), events)

@@ -108,7 +108,7 @@ STEPS = st.lists(st.sampled_from([-1, 0, 1, 1, 2, 9]), min_size=1, max_size=12)
     ),
 )
 def test_whatever_the_disk_does(seed: int, sessions: list[tuple[list[int], int, str]]) -> None:
-    clock, disk, history, compacted = VirtualClock(seed), SimDisk(seed), History(), [0]
+    clock, disk, history, compacted = VirtualClock(seed), SimDisk(seed), History(), [-1]
 
     async def main() -> None:
         for steps, fail_after, kind in sessions:
@@ -131,7 +131,7 @@ def test_whatever_the_disk_does(seed: int, sessions: list[tuple[list[int], int, 
         at = compacted[-1]
         try:
             await store.range(Range(b"a", revision=max(1, compacted[-2] if len(compacted) > 1 else 1)))
-            at = compacted[-2] if len(compacted) > 1 else 0
+            at = compacted[-2] if len(compacted) > 1 else -1
         except Compacted:
             pass
         await history.check(store, at)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from real_etcd import Etcd, Proxy
 
 from pilothouse.clock import RealClock
 from pilothouse.store.interface import (
@@ -33,6 +32,7 @@ from pilothouse.store.remote.convert import Converter
 from pilothouse.store.remote.endpoints import parse
 from pilothouse.store.remote.failures import failure
 from pilothouse.store.remote.repeats import is_guarded, settle
+from real_etcd import Etcd, Proxy
 
 
 @pytest.fixture

@@ -7,16 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from real_etcd import Etcd
-from test_store_model import (  # noqa: F401  (with this module's `store`)
-    COMMANDS,
-    Model,
-    _run,
-    _same,
+from test_store_engine import (  # noqa: F401  (with this module's `store`)
     test_bad_requests_change_nothing,
-    test_leases_expire,
     test_leases_take_their_keys_along,
     test_ranges_are_limited_sorted_and_counted,
 )
@@ -28,7 +20,6 @@ from pilothouse.store.interface import (
     Compare,
     Delete,
     LeaseNotFound,
-    Op,
     Put,
     Range,
     Txn,
@@ -37,6 +28,7 @@ from pilothouse.store.interface import (
     prefix_end,
 )
 from pilothouse.store.remote import Options, RemoteStore, open_remote
+from real_etcd import Etcd
 
 pytestmark = pytest.mark.slow  # each starts an etcd
 
@@ -67,40 +59,6 @@ async def until(watch: AsyncIterator[WatchBatch], revision: int) -> list[tuple[i
             if batch.revision >= revision:
                 break
     return seen
-
-
-def test_it_does_what_the_model_does(etcd: Etcd) -> None:
-    url = etcd.urls[0]
-    runner = asyncio.Runner()  # one loop for all examples
-
-    @settings(max_examples=25, deadline=None)
-    @given(COMMANDS, st.floats(0, 1))
-    def check(commands: list[Op], where: float) -> None:
-        runner.run(main(commands, where))
-
-    async def main(commands: list[Op], where: float) -> None:
-        store = await open_remote(Options((url,)), RealClock())
-        await store.delete(Delete(*ALL))
-        base = await store.revision()
-        model = Model()
-        model.revision, model.states = base, {base: {}}
-        watch = store.watch(*ALL, start_revision=base + 1)
-        for op in commands:
-            model.run(op)
-            await _run(store, op)  # type: ignore[arg-type]
-        await _same(store, model, base)  # type: ignore[arg-type]
-        watch.request_progress()
-        assert await until(watch, model.revision) == model.events
-        at = base + int((model.revision - base) * where)
-        if at > base:
-            await store.compact(at)
-            await _same(store, model, at)  # type: ignore[arg-type]
-            with pytest.raises(Compacted):
-                await store.range(Range(b"a", revision=at - 1))
-        await store.close()
-
-    with runner:
-        check()
 
 
 async def test_a_watch_starts_after_the_present(store: RemoteStore) -> None:

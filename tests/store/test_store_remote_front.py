@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from etcd_tools import free_port
-from test_store_model import (  # noqa: F401  (with this module's `store`)
+from test_store_engine import (  # noqa: F401  (with this module's `store`)
     test_bad_requests_change_nothing,
-    test_leases_expire,
     test_leases_take_their_keys_along,
     test_ranges_are_limited_sorted_and_counted,
 )

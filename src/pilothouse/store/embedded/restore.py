@@ -20,7 +20,7 @@ def restore(
     contents: Iterable[Version],
     *,
     revision: int,
-    compacted: int = 0,
+    compacted: int = -1,
     term: int = 0,
     leases: Iterable[LeaseStatus] = (),
     meta: Mapping[str, bytes] | None = None,

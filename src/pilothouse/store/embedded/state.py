@@ -36,7 +36,7 @@ class State:
         self.history: dict[int, list[Event]] = {}
         self.attached: dict[int, set[bytes]] = {}  # lease: its keys
         self.applied = 1  # the newest revision
-        self.compacted = 0  # the oldest that may be read
+        self.compacted = -1  # the oldest that may be read; etcd's number for none, seen in answers
         self.floor = 2  # the oldest whose events are held
         self.subs: dict[
             bytes, int

@@ -139,6 +139,8 @@ class Transaction:
 
     def run(self, op: Op) -> OpResult:
         """Raises before anything is changed."""
+        if isinstance(op, Put):
+            self._check_lease(op)  # etcd looks at a lone put's lease first, and within a transaction last
         self._check(op)
         return self._apply(op)
 
@@ -157,10 +159,13 @@ class Transaction:
         elif isinstance(op, Put):
             if (op.ignore_value or op.ignore_lease) and op.key not in state.live:
                 raise InvalidRequest("etcdserver: key not found")
-            if op.lease and op.lease not in self._leases:
-                raise LeaseNotFound
+            self._check_lease(op)
         elif isinstance(op, Range) and op.revision > 0:
             state.check_revision(op.revision, state.applied)
+
+    def _check_lease(self, op: Put) -> None:
+        if op.lease and op.lease not in self._leases:
+            raise LeaseNotFound
 
     def _holds(self, compare: Compare) -> bool:
         live = self._state.live

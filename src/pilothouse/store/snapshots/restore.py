@@ -72,7 +72,7 @@ def restore(
             directory,
             _versions(db, progress),
             revision=max(revision, compacted),
-            compacted=compacted,
+            compacted=compacted or -1,
             term=schema.uint_of(meta, b"term"),
             leases=list(schema.leases_of(dict(db.bucket(schema.LEASE)))),
             meta=schema.meta_of(dict(db.bucket(schema.ALARM)), auth, users, roles),

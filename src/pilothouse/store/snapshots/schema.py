@@ -55,7 +55,7 @@ def _meta(export: Export, member: int) -> Entries:
         b"storageVersion": STORAGE_VERSION.encode(),
         b"term": _uint(max(export.term, 1)),
     }
-    if export.compacted:
+    if export.compacted > 0:
         found[b"finishedCompactRev"] = found[b"scheduledCompactRev"] = _revision(export.compacted)
     return found
 
