@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from e2e_tools import OWN_KUBECTL, Kubectl
 
+from real_etcd import PEERS
+
 ROOT = Path(__file__).parents[2]
-PEERS = Path(os.environ.get("PILOTHOUSE_PEERS", ROOT / ".peers" / "bin"))
 CLUSTER = ROOT.parent / "shared" / "peers" / "cluster.sh"
 PROGRAMS = ("etcdctl", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 PORT = int(os.environ.get("PILOTHOUSE_TEST_PORT", "26180"))

@@ -1,4 +1,4 @@
-"""`pilothouse etcd` and real etcd as processes, and etcdctl against either."""
+"""`pilothouse etcd` in a process of its own, and etcdctl to ask it with."""
 
 from __future__ import annotations
 
@@ -17,18 +17,12 @@ from typing import Any
 
 import pytest
 
-PEERS = Path(os.environ.get("PILOTHOUSE_PEERS", Path(__file__).parents[2] / ".peers" / "bin"))
-ETCDCTL, ETCD = PEERS / "etcdctl", PEERS / "etcd"
+from real_etcd import PEERS, free_ports
+
+ETCDCTL = PEERS / "etcdctl"
 
 needs_etcdctl = pytest.mark.skipif(not ETCDCTL.exists(), reason="etcdctl is missing; build it: ./dev peers etcdctl")
-needs_etcd = pytest.mark.skipif(not ETCD.exists(), reason="etcd is missing; build it: ./dev peers etcd")
 _START_S = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def environment() -> dict[str, str]:
@@ -97,11 +91,16 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _served(command: list[str], port: int, **more: Any) -> Iterator[Etcd]:
-    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def ours(directory: Path, *flags: str, scheme: str = "http", tls: list[str] | None = None) -> Iterator[Etcd]:
+    [port] = free_ports(1)
+    url = f"{scheme}://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "pilothouse", "etcd", "--data-dir", str(directory), "--listen-client-urls", url]
+    process = subprocess.Popen(
+        [*command, *flags], env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_for(port, process)
-        yield Etcd(port, process, **more)
+        yield Etcd(port, process, scheme, tls or [])
     finally:
         process.terminate()
         try:
@@ -109,23 +108,3 @@ def _served(command: list[str], port: int, **more: Any) -> Iterator[Etcd]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-@contextmanager
-def ours(directory: Path, *flags: str, scheme: str = "http", tls: list[str] | None = None) -> Iterator[Etcd]:
-    port = free_port()
-    url = f"{scheme}://127.0.0.1:{port}"
-    urls = ["--listen-client-urls", url, "--advertise-client-urls", url]
-    command = [sys.executable, "-m", "pilothouse", "etcd", "--data-dir", str(directory), *urls, *flags]
-    with _served(command, port, scheme=scheme, tls=tls or []) as etcd:
-        yield etcd
-
-
-@contextmanager
-def real(directory: Path, *flags: str) -> Iterator[Etcd]:
-    port, peer = free_port(), free_port()
-    url, peer_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer}"
-    urls = ["--listen-client-urls", url, "--advertise-client-urls", url, "--listen-peer-urls", peer_url]
-    urls += ["--initial-advertise-peer-urls", peer_url, "--initial-cluster", f"default={peer_url}"]
-    with _served([str(ETCD), "--data-dir", str(directory), "--log-level", "error", *urls, *flags], port) as etcd:
-        yield etcd

@@ -9,13 +9,14 @@ from typing import Any
 
 import grpc
 import pytest
-from etcd_tools import needs_etcd, ours, real
+from etcd_tools import ours
 from google.protobuf import json_format
 
 from pilothouse.store.rpc import messages, services
 from pilothouse.store.rpc.messages import etcdserverpb as pb
+from real_etcd import Etcd
 
-pytestmark = [pytest.mark.slow, needs_etcd]
+pytestmark = pytest.mark.slow
 
 _VARIES = {"cluster_id", "member_id", "raft_term", "memberID", "token"}
 
@@ -81,9 +82,9 @@ def _plain(document: Any) -> Any:
 def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Peer, Peer]]:
     directory: Path = tmp_path_factory.mktemp("differential")
     with ExitStack() as stack:
-        etcd = stack.enter_context(real(directory / "real", "--max-txn-ops", "16", "--bcrypt-cost", "4"))
+        etcd = stack.enter_context(Etcd(directory, flags=["--max-txn-ops", "16", "--bcrypt-cost", "4"]))
         own = stack.enter_context(ours(directory / "ours", "--max-txn-ops", "16", "--bcrypt-cost", "4"))
-        yield Peer(etcd.port), Peer(own.port)
+        yield Peer(etcd.ports[0]), Peer(own.port)
 
 
 def _put(key: bytes, value: bytes = b"v", **more: Any) -> Any:
@@ -343,8 +344,8 @@ WATCHES: list[tuple[list[Any], int]] = [
 
 
 def test_the_same_watches(tmp_path: Path) -> None:
-    with real(tmp_path / "real") as etcd, ours(tmp_path / "ours") as own:
-        peers = Peer(etcd.port), Peer(own.port)
+    with Etcd(tmp_path) as etcd, ours(tmp_path / "ours") as own:
+        peers = Peer(etcd.ports[0]), Peer(own.port)
         for peer in peers:
             for request in (_put(b"w", b"1"), _put(b"w", b"2"), _put(b"w", b"3"), _put(b"x")):
                 peer("KV/Put", request)
