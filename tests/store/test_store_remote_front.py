@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from etcd_tools import free_port
 from test_store_engine import (  # noqa: F401  (with this module's `store`)
     test_bad_requests_change_nothing,
     test_leases_take_their_keys_along,
@@ -22,11 +21,12 @@ from pilothouse.store.interface import Compacted, Compare, Delete, Put, PutResul
 from pilothouse.store.remote import Options, RemoteStore, open_remote
 from pilothouse.store.remote.snapshot import download
 from pilothouse.store.snapshots.restore import inspect
+from real_etcd import free_ports
 
 
 @pytest.fixture
 async def url(tmp_path: Path) -> AsyncIterator[tuple[str, EmbeddedStore]]:
-    url = f"http://127.0.0.1:{free_port()}"
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
     behind = await open_store(None, RealClock())
     config = Config(data_dir=str(tmp_path), listen_client_urls=[url], advertise_client_urls=[url])
     front = Front(behind, config, RealClock())
