@@ -6,69 +6,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import socket
-import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 import click
 
-_READY_S = 60.0
-_POLL_S = 0.005
+from bench.servers import Upstream, free_ports, memory_mib
+
 _SETTLE_S = 1.0
-
-
-def _free_ports(count: int) -> int:
-    """The first of `count` free ports in a row."""
-    for port in range(17_000, 30_000, 10):
-        try:
-            for offset in range(count):
-                with socket.create_server(("127.0.0.1", port + offset)):
-                    pass
-        except OSError:
-            continue
-        return port
-    raise click.ClickException("no free ports")
-
-
-def _memory_mib(pids: list[int]) -> float:
-    """Resident memory of the processes."""
-    total = 0
-    for pid in pids:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                total += int(line.split()[1])
-    return total / 1024
-
-
-def _wait(url: str, alive: list[subprocess.Popen[bytes]]) -> None:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    deadline = time.monotonic() + _READY_S
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, context=context, timeout=5) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            pass
-        if any(process.poll() is not None for process in alive):
-            break
-        time.sleep(_POLL_S)
-    raise click.ClickException(f"{url} did not become ready")
-
-
-def _end(processes: list[subprocess.Popen[bytes]], number: int = signal.SIGTERM) -> None:
-    for process in processes:
-        process.send_signal(number)
-    for process in processes:
-        process.wait(30)
 
 
 def _ours(directory: Path, port: int) -> tuple[float, float]:
@@ -84,44 +33,20 @@ def _ours(directory: Path, port: int) -> tuple[float, float]:
         raise click.ClickException("pilothouse up ended early")
     seconds = time.monotonic() - begin
     time.sleep(_SETTLE_S)
-    memory = _memory_mib([process.pid])
-    _end([process])
+    memory = memory_mib([process.pid])
+    process.terminate()
+    process.wait(30)
     return seconds, memory
 
 
-def _keys(directory: Path) -> None:
-    """What kube-apiserver needs to start, made outside of the measured time."""
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run(["openssl", "genrsa", "-out", "sa.key", "2048"], cwd=directory, **quiet)  # type: ignore[call-overload]
-
-
 def _upstreams(directory: Path, peers: Path, port: int) -> tuple[float, float]:
-    etcd, peer = f"http://127.0.0.1:{port + 1}", f"http://127.0.0.1:{port + 2}"
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def run(*command: str) -> None:
-        processes.append(subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-
-    begin = time.monotonic()
-    run(
-        str(peers / "etcd"), "--data-dir", "etcd", "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
-        "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}",
-        "--log-level", "error",
-    )  # fmt: skip
-    run(
-        str(peers / "kube-apiserver"), "--etcd-servers", etcd, "--secure-port", str(port), "--bind-address", "127.0.0.1",
-        "--advertise-address", "127.0.0.1", "--cert-dir", "certs", "--authorization-mode", "Node,RBAC",
-        "--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", "sa.key",
-        "--service-account-signing-key-file", "sa.key", "--service-cluster-ip-range", "10.96.0.0/16",
-        "--endpoint-reconciler-type", "none",
-    )  # fmt: skip
+    server = Upstream(directory, port, peers)
     try:
-        _wait(f"https://127.0.0.1:{port}/readyz", processes)
-        seconds = time.monotonic() - begin
+        seconds = server.start()
         time.sleep(_SETTLE_S)
-        return seconds, _memory_mib([p.pid for p in processes])
+        return seconds, server.memory_mib()
     finally:
-        _end(processes, signal.SIGKILL)  # kube-apiserver takes a minute to end in peace
+        server.stop()
 
 
 def run(rounds: int, peers: Path, output: str) -> None:
@@ -132,7 +57,7 @@ def run(rounds: int, peers: Path, output: str) -> None:
         "upstream first": [],
         "upstream later": [],
     }
-    port = _free_ports(10)
+    port = free_ports(10)
     for number in range(rounds):
         click.echo(f"round {number + 1} of {rounds}", err=True)
         base = Path(tempfile.mkdtemp(prefix="bench-start-", dir=os.environ.get("TMPDIR")))
@@ -141,7 +66,6 @@ def run(rounds: int, peers: Path, output: str) -> None:
             found["later start"].append(_ours(base / "ours", port))
             theirs = base / "theirs"
             theirs.mkdir()
-            _keys(theirs)
             found["upstream first"].append(_upstreams(theirs, peers, port))
             found["upstream later"].append(_upstreams(theirs, peers, port))
         finally:
