@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -214,3 +215,48 @@ async def test_an_upgrade_that_is_taken(server: APIServer, monkeypatch: pytest.M
             await socket.send_bytes(b"\x00" * size)
             assert await socket.receive_bytes(timeout=5) == b"\x00" * size
     await asyncio.wait_for(front.stop(), 5)
+
+
+async def test_garbage(front: http.Front, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is sent, in whatever pieces: an answer or the end of the connection, and no traceback."""
+    chance = random.Random(11)
+    whole = post(
+        "garbage", "X-A: b\r\nExpect: 100-continue\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+    )
+    parts = [
+        b"\r\n",
+        b"\0",
+        b"\xff",
+        b":",
+        b" ",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Content-Length: 9\r\n",
+        b"GET / HTTP/1.1\r\n",
+    ]
+
+    async def once() -> None:
+        sent = bytearray(whole)
+        for _ in range(chance.randrange(1, 6)):
+            at = chance.randrange(len(sent))
+            if chance.random() < 0.5:
+                sent[at : at + chance.randrange(8)] = chance.choice(parts)
+            else:
+                sent[at] = chance.randrange(256)
+        async with dial(front) as (reader, writer):
+            cut = chance.randrange(len(sent))
+            writer.write(bytes(sent[:cut]))
+            await asyncio.sleep(0)
+            writer.write(bytes(sent[cut:]))
+            if writer.can_write_eof():
+                writer.write_eof()
+            try:
+                await asyncio.wait_for(reader.read(), 5)
+            except ConnectionError:
+                pass
+
+    for _ in range(30):
+        await asyncio.gather(*(once() for _ in range(10)))
+    assert not [r for r in caplog.records if r.exc_info or r.levelname in ("ERROR", "CRITICAL")]
+    async with dial(front) as (reader, writer):
+        writer.write(f"GET /version HTTP/1.1\r\n{HOST}\r\n".encode())
+        assert (await answer(reader))[0] == 200

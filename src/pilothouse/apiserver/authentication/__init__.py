@@ -31,7 +31,7 @@ class Authentication:
     def __init__(self, config: Config, objects: Objects, clock: Clock) -> None:
         self._objects, self._clock = objects, clock
         self._anonymous = config.anonymous
-        self._static = {entry.token: entry.user for entry in config.tokens}
+        self._static = {entry.token: _authenticated(entry.user) for entry in config.tokens}
         self._client_ca = bool(config.client_ca)
         self._front_proxy = frontproxy.FrontProxy(config) if config.requestheader_client_ca else None
         several = config.requestheader_client_ca and config.requestheader_client_ca != config.client_ca
@@ -93,7 +93,7 @@ class Authentication:
         # Tokens that say nothing of an audience are for the API server.
         user = self._static.get(token) if common else None
         if user is not None:
-            return Authenticated(_authenticated(user), common)
+            return Authenticated(user, common)
         try:
             found = await self.service_accounts.authenticate(token, audiences)
         except Refused as error:

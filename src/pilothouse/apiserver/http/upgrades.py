@@ -6,6 +6,7 @@ connection ends.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ from pilothouse.apiserver.http import heads, messages
 
 if TYPE_CHECKING:
     from pilothouse.apiserver.server import APIServer
+
+log = logging.getLogger(__name__)
 
 _LINE_MOST: Final = 64 * 1024
 
@@ -73,10 +76,13 @@ class Upgrades:
             return await messages.serve(incoming, response)
         out = web.StreamResponse(status=response.status, headers=CIMultiDict(self._heads.pairs(response)))
         out.force_close()
-        await out.prepare(incoming)
-        async for piece in _pieces(response):
-            await out.write(piece)
-        await out.write_eof()
+        try:
+            await out.prepare(incoming)
+            async for piece in _pieces(response):
+                await out.write(piece)
+            await out.write_eof()
+        except ConnectionError as error:
+            log.debug("a client went away: %s", error)
         return out
 
 
