@@ -70,7 +70,7 @@ def test_runtime_config() -> None:
     assert "resource.k8s.io/v1beta1" not in served()
     assert "resource.k8s.io/v1beta1" in served(resource_k8s_io__v1beta1=True)
     assert "batch/v1" not in served(batch__v1=False)
-    assert "scheduling.k8s.io/v1alpha3" in served(api__alpha=True)
+    assert "resource.k8s.io/v1alpha3" in served(api__alpha=True)
 
 
 def test_version_order() -> None:

@@ -81,7 +81,7 @@ class APIServer:
 
     async def start(self) -> None:
         """Returns once the server can answer. What a new cluster holds from the start is in place then."""
-        self.registry.add(*built_in(self.config.runtime_config))
+        self.registry.add(*built_in(self.config.runtime_config, self.config.feature_gates))
         await self.core.feed.start()
         for served in self.registry:
             if "list" in served.resource.verbs:

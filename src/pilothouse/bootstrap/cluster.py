@@ -63,6 +63,7 @@ class Options:
     nodes: int | None = None
     port: int | None = None
     etcd: Mapping[str, str] = field(default_factory=dict)  # etcd_servers, etcd_cafile, …: those that were given
+    api: Mapping[str, str] = field(default_factory=dict)  # runtime_config, feature_gates: those that were given
 
 
 class Parts:
@@ -150,6 +151,7 @@ class Cluster:
         known = directory.remembered()
         listening = self._listen(known.get("port"))
         self.port = listening.getsockname()[1]
+        api = {**(known.get("api") or {}), **self.options.api}
 
         say("keys and certificates")
         network_first = SERVICE_NETWORK.rpartition(".")[0] + ".1"
@@ -169,7 +171,7 @@ class Cluster:
             self._undo.append(backups.stop)
 
         say("API server")
-        server = await self._start_server(store, keys, listening, context)
+        server = await self._start_server(store, self._config(keys, api), listening, context)
         config = kubeconfig.of_cluster(directory.name, self.url, keys["ca.crt"], keys["admin.crt"], keys["admin.key"])
         kubeconfig.write(directory.kubeconfig, config)
         directory.tell(self.port, ready=False)
@@ -189,7 +191,7 @@ class Cluster:
             say(f"{wanted} nodes" if wanted != 1 else "1 node")
             await parts.nodes.register(wanted)
         await self._nodes_ready(parts.nodes, wanted or 0)
-        directory.remember({**known, "name": directory.name, "port": self.port, "etcd": etcd})
+        directory.remember({**known, "name": directory.name, "port": self.port, "etcd": etcd, "api": api})
         directory.tell(self.port, ready=True)
 
     async def _unlock(self) -> None:
@@ -218,13 +220,13 @@ class Cluster:
         raise ClusterError(f"all ports from {FIRST_PORT} to {last} are in use; choose another with --port")
 
     async def _start_server(
-        self, store: Store, keys: pki.Pki, listening: socket.socket, context: ssl.SSLContext
+        self, store: Store, config: Config, listening: socket.socket, context: ssl.SSLContext
     ) -> APIServer:
         from pilothouse.apiserver import http
         from pilothouse.apiserver.server import APIServer
         from pilothouse.store.interface import StoreError
 
-        server = APIServer(store, self.clock, self._config(keys))
+        server = APIServer(store, self.clock, config)
         try:
             await server.start()
         except StoreError as error:
@@ -235,13 +237,20 @@ class Cluster:
         self._undo.append(front.stop)
         return server
 
-    def _config(self, keys: pki.Pki) -> Config:
+    def _config(self, keys: pki.Pki, api: Mapping[str, str]) -> Config:
+        from pilothouse.apiserver import features, runtimeconfig
         from pilothouse.apiserver.config import Config
 
+        try:
+            feature_gates = features.parse(api.get("feature_gates", ""))
+            runtime_config = runtimeconfig.parse(api.get("runtime_config", ""))
+        except features.BadFlag as error:
+            raise ClusterError(str(error)) from None
         return Config(
             service_cluster_ip_ranges=(SERVICE_NETWORK,), advertise_address=HOST, advertise_port=self.port,
             client_ca=keys["ca.crt"], service_account_keys=(keys["sa.pub"],), service_account_signing_key=keys["sa.key"],
             service_account_issuer="https://kubernetes.default.svc.cluster.local",
+            runtime_config=runtime_config, feature_gates=feature_gates,
         )  # fmt: skip
 
     def _manager_options(self, keys: pki.Pki) -> dict[str, Any]:

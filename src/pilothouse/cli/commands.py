@@ -51,6 +51,23 @@ def _etcd(command: F) -> F:
     return command
 
 
+def _api(command: F) -> F:
+    """kube-apiserver's options for what is served. They are remembered with the cluster."""
+    for option, metavar, text in (
+        ("--feature-gates", "A=true,B=false", "Open or close upstream's feature gates (also AllAlpha, AllBeta)."),
+        (
+            "--runtime-config", "API=true|false,…",
+            "Serve or leave out built-in APIs: api/all, api/ga, api/beta, api/alpha, GROUP/VERSION, GROUP/VERSION/RESOURCE.",
+        ),
+    ):  # fmt: skip
+        command = click.option(option, metavar=metavar, help=text)(command)
+    return command
+
+
+def _given(options: dict[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _output(command: F) -> F:
     kinds = click.Choice(["text", "json"])
     return click.option("-o", "--output", type=kinds, default="text", show_default=True, help="Format.")(command)
@@ -80,6 +97,7 @@ def root() -> None:
     help="The API server's port (default: the last one, or the first free from 6443).",
 )
 @_etcd
+@_api
 @click.option(
     "--kubeconfig",
     is_flag=False,
@@ -91,7 +109,7 @@ def root() -> None:
 @click.option("-v", "--verbose", is_flag=True, help="Log what the parts do, on standard error.")
 def up(
     name: str, data_dir: str | None, nodes: int | None, port: int | None, kubeconfig: str | None, detach: bool, verbose: bool,
-    **etcd: str | None,
+    runtime_config: str | None, feature_gates: str | None, **etcd: str | None,
 ) -> None:  # fmt: skip
     """Start a cluster.
 
@@ -106,7 +124,8 @@ def up(
     from pilothouse.cli import up as command
 
     directory = ClusterDirectory.of(name, data_dir)
-    settings = command.Settings(nodes, port, kubeconfig, verbose, {k: v for k, v in etcd.items() if v is not None})
+    api = {"runtime_config": runtime_config, "feature_gates": feature_gates}
+    settings = command.Settings(nodes, port, kubeconfig, verbose, _given(etcd), _given(api))
     (command.in_background if detach else command.in_foreground)(directory, settings)
 
 

@@ -29,6 +29,7 @@ class Settings:
     kubeconfig: str | None = None  # None: leave the user's alone; empty: the user's own; else that file
     verbose: bool = False
     etcd: dict[str, str] = field(default_factory=dict)  # the options --etcd-…, those that were given
+    api: dict[str, str] = field(default_factory=dict)  # --runtime-config and --feature-gates, those that were given
 
 
 class Progress:
@@ -74,7 +75,7 @@ async def _run(directory: ClusterDirectory, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, asked)
-    cluster = Cluster(directory, clock, Options(settings.nodes, settings.port, settings.etcd))
+    cluster = Cluster(directory, clock, Options(settings.nodes, settings.port, settings.etcd, settings.api))
     progress = Progress()
     try:
         await cluster.start(progress)
@@ -128,7 +129,7 @@ def in_background(directory: ClusterDirectory, settings: Settings) -> None:
     for option, value in (("--nodes", settings.nodes), ("--port", settings.port)):
         if value is not None:
             command += [option, str(value)]
-    for name, text in settings.etcd.items():
+    for name, text in {**settings.etcd, **settings.api}.items():
         command += [f"--{name.replace('_', '-')}", text]
     if settings.verbose:
         command.append("--verbose")

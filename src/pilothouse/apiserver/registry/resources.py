@@ -17,6 +17,8 @@ from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK, GVR, Resource
 from pilothouse.api.types import Type, type_of
 from pilothouse.apiserver.contracts import SubresourceStrategy
+from pilothouse.apiserver.features import enabled
+from pilothouse.apiserver.runtimeconfig import is_served
 
 
 class Column(NamedTuple):
@@ -243,21 +245,6 @@ DEFAULT_COLUMNS = (
 )
 
 
-def _enabled(resource: Resource, runtime_config: Mapping[str, bool]) -> bool:
-    """Upstream's --runtime-config: the most particular setting wins."""
-    gvr = resource.gvr
-    for setting in (f"{gvr.api_version}/{gvr.resource}", gvr.api_version):
-        if setting in runtime_config:
-            return runtime_config[setting]
-    if gvr.version.find("alpha") > 0 and "api/alpha" in runtime_config:
-        return runtime_config["api/alpha"]
-    if gvr.version.find("beta") > 0 and "api/beta" in runtime_config:
-        return runtime_config["api/beta"]
-    if resource.default and gvr.version.isalnum() and "a" not in gvr.version and "api/ga" in runtime_config:
-        return runtime_config["api/ga"]
-    return runtime_config.get("api/all", resource.default)
-
-
 def _with_api_version(api_version: str) -> Callable[[Obj], Obj]:
     def convert(obj: Obj) -> Obj:
         return {**obj, "apiVersion": api_version}
@@ -265,15 +252,18 @@ def _with_api_version(api_version: str) -> Callable[[Obj], Obj]:
     return convert
 
 
-def built_in(runtime_config: Mapping[str, bool]) -> Iterator[ServedResource]:
-    """The built-in resources that `runtime_config` leaves served."""
+def built_in(
+    runtime_config: Mapping[str, bool], features: Mapping[str, bool] | None = None
+) -> Iterator[ServedResource]:
+    """The built-in resources that are served with these settings. Raises BadFlag."""
+    open_gates = enabled(features or {})
     every = scheme.resources()
     newest: dict[tuple[str, str], Resource] = {}
     for resource in sorted(every.values(), key=lambda r: version_order(r.gvr.version)):
         newest.setdefault((resource.gvr.group, resource.gvr.resource), resource)
     stored: dict[tuple[str, str], Stored] = {}
     for resource in every.values():
-        if not _enabled(resource, runtime_config):
+        if not is_served(resource, runtime_config, open_gates):
             continue
         gvr = resource.gvr
         type_ = type_of(resource.gvk)
