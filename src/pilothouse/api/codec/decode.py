@@ -21,7 +21,7 @@ import orjson
 
 from pilothouse.api.codec import gotime
 from pilothouse.api.codec.explain import DecodeError, explain
-from pilothouse.api.objects import copy
+from pilothouse.api.objects import EmptyMap, copy
 from pilothouse.api.quantity import Quantity
 from pilothouse.api.types import Field, Shape, Type
 
@@ -261,10 +261,13 @@ def _map(type_: Type, form: _Form) -> Decode:
     assert type_.element is not None
     inner = type_.element
     element = _string if inner.name == "string" else _compiled(inner, form)
+    empty: type[dict[str, Any]] = EmptyMap if form is _Form.HELD else dict
 
     def entries(value: Any, notes: Notes) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise _Mismatch
+        if not value:
+            return empty()
         try:
             keys = sorted(value)
         except TypeError:

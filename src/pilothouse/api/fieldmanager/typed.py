@@ -236,7 +236,7 @@ def merge(place: Place, live: Any, applied: Any) -> Any:
         place.kind in ("struct", "map")
         and isinstance(live, dict)
         and live
-        and (applied is None or type(applied) is dict)
+        and (applied is None or isinstance(applied, dict))
     ):
         out = dict(live)
         for name, value in (applied or {}).items():
@@ -246,7 +246,7 @@ def merge(place: Place, live: Any, applied: Any) -> Any:
         place.kind in ("keyed", "set")
         and isinstance(live, list)
         and live
-        and (applied is None or type(applied) is list)
+        and (applied is None or isinstance(applied, list))
     ):
         return _merge_lists(place, live, applied or [])
     return applied

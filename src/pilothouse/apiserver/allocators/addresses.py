@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 
 from pilothouse.api.errors import StatusError
+from pilothouse.api.kinds.common.addresses import parse
 from pilothouse.api.objects import Obj, get
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.contracts import Objects
@@ -64,9 +65,17 @@ class Addresses:
 
     async def allocate(self, service: Obj, address: str, *, dry_run: bool) -> None:
         """The address that was asked for. Raises AllocationFailed."""
-        wanted = ipaddress.ip_address(address)
-        if not any(_usable(network, wanted) for network in self._networks(family_of(address))):
+        wanted = parse(address)
+        if wanted is None:
             raise AllocationFailed("the provided network does not match the current range")
+        networks = self._networks(family_of(address))
+        if not dry_run:  # a dry run asks the first range alone
+            networks = [n for n in networks if wanted in n]
+        if not networks:
+            raise AllocationFailed("the provided network does not match the current range")
+        if not _usable(networks[0], wanted):
+            valid = f"The range of valid IPs is {networks[0]}"
+            raise AllocationFailed(f"the provided IP ({wanted}) is not in the valid range. {valid}")
         if not dry_run:
             await self._create(service, str(wanted))
 

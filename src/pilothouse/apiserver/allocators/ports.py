@@ -84,7 +84,8 @@ class Operation:
 
     def allocate_next(self) -> int:
         if self._dry_run:  # upstream counts on from whatever was asked for, in 32 bits
-            port = wrapped(max(self._allocated, default=_DRY_RUN_FIRST - 1) + 1, 32)
+            last = max(0, *self._allocated) if self._allocated else _DRY_RUN_FIRST - 1
+            port = wrapped(last + 1, 32)
         else:
             port = self._ports.allocate_next()
         self._allocated.append(port)

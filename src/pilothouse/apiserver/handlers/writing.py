@@ -32,9 +32,10 @@ async def create(scope: Scope, obj: Obj, options: WriteOptions) -> Entry:
     meta = obj["metadata"]
     if meta.get("generateName") and not meta.get("name"):
         error: StatusError | None = None
-        for _ in range(_GENERATED_NAME_ATTEMPTS):
+        spare = copy(obj)
+        for attempt in range(_GENERATED_NAME_ATTEMPTS):
             try:
-                return await _create(scope, copy(obj), options)
+                return await _create(scope, copy(spare) if attempt else obj, options)
             except StatusError as e:
                 if e.reason != "AlreadyExists":
                     raise

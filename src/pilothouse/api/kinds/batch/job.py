@@ -43,7 +43,10 @@ def _default(obj: Obj) -> None:
         podReplacementPolicy="TerminatingOrFailed" if spec.get("podFailurePolicy") is None else "Failed",
         manualSelector=False,
     )
-    _label(obj)
+    labels = meta(spec.get("template") or {}).get("labels")
+    if labels is not None and not meta(obj).get("labels"):
+        # One map for both, as in upstream: the labels that are generated later come to both.
+        obj.setdefault("metadata", {})["labels"] = labels
 
 
 def _prepare_create(obj: Obj) -> None:

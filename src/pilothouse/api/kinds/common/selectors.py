@@ -9,7 +9,7 @@ from typing import Any
 
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
-from pilothouse.api.objects import Obj
+from pilothouse.api.objects import EmptyMap, Obj
 
 
 def label_name(name: str, path: str) -> ErrorList:
@@ -94,11 +94,13 @@ def _topology_requirement(requirement: Obj, path: str) -> tuple[frozenset[str], 
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two parts of objects are equal as upstream's semantic equality sees them: nothing equals empty."""
+    """Whether two parts of objects are equal as upstream's semantic equality sees them: no list or map equals an empty one."""
     if type(a) is type(b) and a == b:
         return True
     if isinstance(a, dict) or isinstance(b, dict):
-        a, b = a or {}, b or {}
+        if a is None or b is None:
+            there = b if a is None else a
+            return isinstance(there, EmptyMap) and not there
         if not (isinstance(a, dict) and isinstance(b, dict)):
             return False
         return all(same(a.get(k), b.get(k)) for k in a.keys() | b.keys())

@@ -133,7 +133,9 @@ def strict_update(new: Obj, old: Obj) -> ErrorList:
         ("reportingInstance", "reportingInstance", ""),
     ):
         value = new.get(name)
-        if same(value or None, old.get(name) or None):
+        if name == "related" and (value is None) != (old.get(name) is None):
+            pass
+        elif same(value or None, old.get(name) or None):
             continue
         if structure.startswith("core/"):
             value = internal(structure, value) if value is not None or name != "related" else None

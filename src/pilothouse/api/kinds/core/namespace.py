@@ -24,6 +24,9 @@ def _default(obj: Obj) -> None:
     metadata = meta(obj)
     if metadata.get("name"):
         metadata["labels"] = {**(metadata.get("labels") or {}), NAME_LABEL: metadata["name"]}
+    status = obj.get("status")
+    if isinstance(status, dict) and not status.get("phase"):
+        status["phase"] = "Active"
 
 
 def _prepare_create(obj: Obj) -> None:
@@ -48,12 +51,12 @@ def _prepare_status(new: Obj, old: Obj) -> None:
 
 def finalizer_errors(obj: Obj) -> ErrorList:
     found: ErrorList = []
-    for i, one in enumerate((obj.get("spec") or {}).get("finalizers") or ()):
+    for one in (obj.get("spec") or {}).get("finalizers") or ():
         wrong = names.qualified_name(one)
         found += [field.invalid("spec.finalizers", one, why) for why in wrong]
         if not wrong and "/" not in one and one not in _STANDARD:
             why = "name is neither a standard finalizer name nor is it fully qualified"
-            found.append(field.invalid(f"spec.finalizers[{i}]", one, why))
+            found.append(field.invalid("spec.finalizers", one, why))
     return found
 
 
