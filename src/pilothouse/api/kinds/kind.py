@@ -63,6 +63,9 @@ class Kind:
     validate_status: Callable[[Obj, Obj], ErrorList] = _no_errors
     """(new, old): of an update of the status subresource."""
 
+    canonicalize: Callable[[Obj], None] = _nothing
+    """(obj): changes obj, which is valid: what no reader is shown goes."""
+
     name: Callable[[str, bool], list[str]] | None = None
     """(name, is_prefix): what is wrong with a name, as details of `metadata.name: Invalid value`. None: DNS-1123 subdomain."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from pilothouse.api import names
+from pilothouse.api.field import quote
 from pilothouse.api.objects import Obj, get
 from pilothouse.apiserver.admission.plugin import CREATE_UPDATE, PODS, Plugin, forbidden
 from pilothouse.apiserver.authorization.node import secret_names
@@ -75,7 +77,13 @@ class ServiceAccount(Plugin):
             found = await self.objects.get_live("", "serviceaccounts", namespace, name)
             if found is not None:
                 return found
-        why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
+        wrong = names.path_segment(name)
+        told = (
+            f"invalid resource name {quote(name)}: [{' '.join(wrong)}]"
+            if wrong
+            else f'serviceaccount "{name}" not found'
+        )
+        why = f"error looking up service account {namespace}/{name}: {told}"
         raise forbidden(request, why)
 
     def _check_mirror(self, request: AdmissionRequest, pod: Obj) -> None:

@@ -69,13 +69,11 @@ class Addresses:
         if wanted is None:
             raise AllocationFailed("the provided network does not match the current range")
         networks = self._networks(family_of(address))
-        if not dry_run:  # a dry run asks the first range alone
-            networks = [n for n in networks if wanted in n]
-        if not networks:
-            raise AllocationFailed("the provided network does not match the current range")
-        if not _usable(networks[0], wanted):
+        if dry_run and networks and not _usable(networks[0], wanted):  # it asks the first range alone
             valid = f"The range of valid IPs is {networks[0]}"
             raise AllocationFailed(f"the provided IP ({wanted}) is not in the valid range. {valid}")
+        if not any(_usable(network, wanted) for network in networks):
+            raise AllocationFailed("the provided network does not match the current range")
         if not dry_run:
             await self._create(service, str(wanted))
 

@@ -220,7 +220,7 @@ class ServiceAllocator:
                 port["nodePort"] = self._node_port(service, i, 0, 0, operation)
             pair = (port.get("protocol", "TCP"), port["nodePort"])
             if pair in seen:
-                raise errors.internal(f"duplicate nodePort: {{{pair[0]} {pair[1]}}}")
+                raise StatusError(500, "", f"duplicate nodePort: {{{pair[0]} {pair[1]}}}")
             seen.add(pair)
         kept = {port for _, port in seen}
         for port in held:

@@ -72,7 +72,12 @@ def _strategy(group: str, resource: str, *, controller: bool = False) -> Subreso
         replicas = wanted(scale)
         meta, sent = obj["metadata"], scale["metadata"]
         if sent.get("uid") and sent["uid"] != meta.get("uid"):
-            why = f"Precondition failed: UID in precondition: {sent['uid']}, UID in object meta: {meta.get('uid', '')}"
+            prefix = "controllers" if controller else resource
+            why = (
+                f"StorageError: invalid object, Code: 4, Key: /registry/{prefix}/{meta['namespace']}/{meta['name']}, "
+                f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {sent['uid']}, "
+                f"UID in object meta: {meta.get('uid', '')}"
+            )
             raise errors.conflict(group, resource, meta["name"], why)
         obj["spec"] = {**(obj.get("spec") or {}), "replicas": replicas}
         meta["resourceVersion"] = sent.get("resourceVersion", "")

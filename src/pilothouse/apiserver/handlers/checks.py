@@ -45,6 +45,7 @@ def still_defined(scope: Scope) -> None:
 
 def canonical(scope: Scope, obj: Obj) -> Obj:
     """The object as upstream would write it: fields in order, nothing empty that is left out."""
+    scope.served.kind.canonicalize(obj)
     type_ = scope.served.stored.type
     if scope.served.stored.custom or type_ is None:
         return obj

@@ -93,6 +93,11 @@ def _node_ports(spec: Obj) -> set[int]:
     return {p["nodePort"] for p in spec.get("ports") or () if p.get("nodePort")}
 
 
+def _canonicalize(obj: Obj) -> None:
+    if obj["spec"].get("type") == "ExternalName":
+        obj["spec"].pop("internalTrafficPolicy", None)
+
+
 def _row(obj: Obj, now_s: float) -> list[Any]:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     kind = spec.get("type") or ""
@@ -131,6 +136,7 @@ KIND = Kind(
     warnings=service_rules.warnings,
     status_warnings=service_rules.status_warnings,
     name=lambda name, prefix: names.dns1123_label(masked(name) if prefix else name),
+    canonicalize=_canonicalize,
     create_on_update=True,
     row=_row,
     fields=lambda obj: {

@@ -20,6 +20,10 @@ _OLD_ANNOTATIONS: Final = (
 )
 _STATUSES: Final = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 _FILES: Final = ("secret", "configMap", "downwardAPI")
+_VOLUMES: Final = ("secret", "configMap", "downwardAPI", "projected")
+_PROJECTIONS: Final = (
+    "secret", "downwardAPI", "configMap", "serviceAccountToken", "clusterTrustBundle", "podCertificate",
+)  # fmt: skip
 
 
 class _Feature(NamedTuple):
@@ -60,22 +64,19 @@ def _bind_mount_options(spec: Obj) -> Iterator[_Place]:
 
 
 def _file_users(spec: Obj) -> Iterator[_Place]:
+    """Of a volume with several sources, which is refused later, upstream looks at the first alone."""
     for volume in spec.get("volumes") or ():
-        for name in _FILES:
-            source = volume.get(name)
-            if source:
-                yield source, "defaultUser"
-                yield from _item_users(source)
-        projected = volume.get("projected")
-        if not projected:
+        name = next((n for n in _VOLUMES if volume.get(n) is not None), "")
+        if not name:
             continue
-        yield projected, "defaultUser"
-        for projection in projected.get("sources") or ():
-            for name in _FILES:
-                yield from _item_users(projection.get(name) or {})
-            for name in ("serviceAccountToken", "clusterTrustBundle", "podCertificate"):
-                if projection.get(name):
-                    yield projection[name], "user"
+        yield volume[name], "defaultUser"
+        yield from _item_users(volume[name])
+        for projection in volume[name].get("sources") or () if name == "projected" else ():
+            inner = next((n for n in _PROJECTIONS if projection.get(n) is not None), "")
+            if inner in _FILES:
+                yield from _item_users(projection[inner])
+            elif inner:
+                yield projection[inner], "user"
 
 
 def _item_users(source: Obj) -> Iterator[_Place]:
