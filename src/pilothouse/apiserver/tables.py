@@ -28,7 +28,7 @@ def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Iterator[bytes
 
         def row(entry: Entry) -> bytes:
             if wanted == "Metadata":
-                return b'{"cells":%b,"object":%b%b}}' % (cells.of(entry), head, entry.metadata())
+                return b'{"cells":%b,"object":%b%b}}' % (cells.of(entry), head, _metadata_json(served, entry))
             shown = entry.json(served) if wanted == "Object" else b"null"
             return b'{"cells":%b,"object":%b}' % (cells.of(entry), shown)
 
@@ -38,7 +38,7 @@ def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Iterator[bytes
     empty = transform(scope, (), meta)
     del empty["items"]
     head = b'{"kind":"PartialObjectMetadata","apiVersion":"%b","metadata":' % empty["apiVersion"].encode()
-    return slices.partial(entries, empty, lambda entry: b"%b%b}" % (head, entry.metadata()))
+    return slices.partial(entries, empty, lambda entry: b"%b%b}" % (head, _metadata_json(scope.served, entry)))
 
 
 class _Cells:
@@ -94,12 +94,21 @@ def _not_acceptable(message: str) -> StatusError:
 
 def partial(scope: Scope, obj: Obj, api_version: str) -> Obj:
     """Of an object in memory."""
-    meta = obj["metadata"]
-    converted = scope.served.kind.converted_annotations
-    if converted and meta.get("annotations"):
-        left = {k: v for k, v in meta["annotations"].items() if k not in converted}
-        meta = {k: v for k, v in meta.items() if k != "annotations"} | ({"annotations": left} if left else {})
-    return {"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": meta}
+    return {"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": _metadata(scope.served, obj)}
+
+
+def _metadata(served: ServedResource, obj: Obj) -> Obj:
+    """Without what only the conversion to the served version wrote into it."""
+    meta: Obj = obj["metadata"]
+    converted = served.kind.converted_annotations
+    if not converted or not meta.get("annotations"):
+        return meta
+    left = {k: v for k, v in meta["annotations"].items() if k not in converted}
+    return {k: v for k, v in meta.items() if k != "annotations"} | ({"annotations": left} if left else {})
+
+
+def _metadata_json(served: ServedResource, entry: Entry) -> bytes:
+    return orjson.dumps(_metadata(served, entry.obj)) if served.kind.converted_annotations else entry.metadata()
 
 
 def include_object(scope: Scope) -> str:

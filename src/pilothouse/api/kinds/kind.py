@@ -114,3 +114,6 @@ class Kind:
 
     reset_fields: frozenset[str] = frozenset({"status"})
     """Dotted paths that the main resource ignores, so that field managers do not come to own them (GetResetFields)."""
+
+    status_reset_fields: frozenset[str] = frozenset({"spec"})
+    """Those that the status subresource ignores."""

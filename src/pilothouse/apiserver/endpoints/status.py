@@ -29,7 +29,7 @@ def _of_status(stored: Stored) -> SubresourceStrategy:
         prepare=kind.prepare_status or keep_all_but_status,
         validate=kind.validate_status,
         warnings=kind.status_warnings,
-        reset_fields=frozenset({"spec"}),
+        reset_fields=kind.status_reset_fields,
     )
 
 

@@ -111,6 +111,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    status_reset_fields=frozenset({"spec", "metadata.labels"}),
     default=_default,
     prepare_create=workloads.prepare_create,
     prepare_update=_prepare_update,

@@ -293,6 +293,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    status_reset_fields=frozenset({"spec", "status.conditions"}),
     prepare_create=_prepare_create,
     author=_author,
     prepare_update=_prepare_update,

@@ -141,6 +141,7 @@ def _fields(pod: Obj) -> dict[str, str]:
 
 
 KIND = Kind(
+    status_reset_fields=frozenset({"spec", "metadata.deletionTimestamp", "metadata.ownerReferences"}),
     default=defaults.pod,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,

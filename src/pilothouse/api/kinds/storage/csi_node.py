@@ -93,6 +93,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    status_reset_fields=frozenset({"metadata", "spec"}),
     prepare_create=drop_status,
     prepare_update=_prepare_update,
     prepare_status=_prepare_status,

@@ -74,6 +74,7 @@ def _row(obj: Obj, _now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    status_reset_fields=frozenset({"metadata", "spec"}),
     prepare_create=drop_status,
     prepare_update=update_without_generation,
     prepare_status=update_status,

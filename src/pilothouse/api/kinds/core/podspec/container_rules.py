@@ -122,7 +122,8 @@ def _ephemeral(around: Around, path: str) -> ErrorList:
 
 
 def _is_set(value: Any) -> bool:
-    return value is not None and value != {} and value != []
+    """Not Go's zero: an empty struct or list that was sent is something."""
+    return value is not None and (isinstance(value, (dict, list)) or bool(value))
 
 
 def image_padding(container: Obj, path: str) -> ErrorList:
