@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pilothouse.api import metadata
+from pilothouse.api.codec.decode import hold
 from pilothouse.api.kinds import kind_of
+from pilothouse.api.kinds.common.selectors import same
+from pilothouse.api.objects import copy
+from pilothouse.api.types import type_named
 
 
 @pytest.mark.parametrize(
@@ -52,3 +56,33 @@ def test_the_label_of_a_volume_may_graduate_and_go() -> None:
     assert judge(volume("topology.kubernetes.io/zone"), beta) == []
     assert "nodeAffinity: Invalid value" in " ".join(map(str, judge(volume("other"), beta)))
     assert not any(e.field == "nodeAffinity" for e in judge(volume(""), volume("other")))
+
+
+def test_an_empty_struct_is_something_and_an_empty_map_is_none() -> None:
+    pod = type_named("#core/v1.Pod")
+
+    def spec(**fields: object) -> object:
+        return hold(pod, {"spec": {"containers": [], **fields}}).value["spec"]
+
+    assert same(spec(nodeSelector={}), spec())
+    assert same(spec(tolerations=[]), spec())
+    assert same(copy(spec(nodeSelector={})), spec())
+    assert not same(spec(affinity={}), spec())
+    assert not same(spec(nodeSelector={"a": "b"}), spec(nodeSelector={}))
+
+
+def test_a_job_shares_its_labels_with_its_template() -> None:
+    job = {
+        "metadata": {"name": "j", "uid": "u"},
+        "spec": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {}}},
+    }
+    kind = kind_of("batch", "Job")
+    kind.default(job)
+    kind.prepare_create(job)
+    assert job["metadata"]["labels"]["batch.kubernetes.io/job-name"] == "j"  # type: ignore[index]
+
+
+def test_references_to_secrets_keep_their_name_alone() -> None:
+    account = {"metadata": {"name": "a"}, "secrets": [{"name": "s", "kind": "Secret"}, {"kind": "x"}]}
+    kind_of("", "ServiceAccount").prepare_create(account)
+    assert account["secrets"] == [{"name": "s"}, {}]
