@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pilothouse.apiserver.handlers import otherkind
 from pilothouse.apiserver.negotiation import APPLY_PATCH, MERGE_PATCH
 
 Call = Callable[..., Awaitable[Any]]
@@ -63,11 +62,9 @@ async def test_an_apply_of_scale_conflicts(call: Call) -> None:
     assert (await call("GET", f"{DEPLOYMENTS}/d")).object["spec"]["replicas"] == 1
 
 
-async def test_a_scale_in_vain_takes_nothing(call: Call) -> None:
+async def test_a_scale_in_vain_gives_the_replicas_an_entry_of_their_own(call: Call) -> None:
     await call("POST", f"{DEPLOYMENTS}?fieldManager=a", DEPLOYMENT)
     await call("PUT", f"{DEPLOYMENTS}/d/scale?fieldManager=b", scale(1))
-    assert replicas_of((await call("GET", f"{DEPLOYMENTS}/d")).object) == {("a", ""): True}
-
-
-def test_paths_of_custom_scales_are_read_with_their_dot() -> None:
-    assert otherkind._path(".spec.count") == {"f:spec": {"f:count": {".": {}}}}
+    entries = (await call("GET", f"{DEPLOYMENTS}/d")).object["metadata"]["managedFields"]
+    found = [(e["manager"], e["apiVersion"], "f:replicas" in e["fieldsV1"]["f:spec"]) for e in entries]
+    assert sorted(found) == [("a", "apps/v1", False), ("a", "apps/v1", True)]

@@ -17,9 +17,11 @@ def path(dotted: str) -> tuple[str, ...]:
 
 
 def to_subresource(known: Managers, there: tuple[str, ...], here: tuple[str, ...], api_version: str) -> Managers:
-    """Those who manage the path `there` of the object manage `here` of the subresource."""
+    """Those who manage the path `there` of the object manage `here` of the subresource, in its version."""
     return {
-        identity: Managed(api_version, sets.of_path(*here), managed.time)
+        replace(identity, api_version=api_version if identity.operation == "Update" else ""): Managed(
+            api_version, sets.of_path(*here), managed.time
+        )
         for identity, managed in known.items()
         if _has(managed.fields, there)
     }
@@ -28,7 +30,8 @@ def to_subresource(known: Managers, there: tuple[str, ...], here: tuple[str, ...
 def to_object(
     known: Managers, found: Managers, there: tuple[str, ...], here: tuple[str, ...], api_version: str
 ) -> Managers:
-    """The object's managers, after `found` came to be the subresource's. Who is new says no time."""
+    """The object's managers, after `found` came to be the subresource's. Who is new says no time; and upstream takes an updater
+    for new even where it had the field before, so that it comes to stand twice."""
     out: Managers = {}
     taken = sets.of_path(*there)
     for identity, managed in known.items():
