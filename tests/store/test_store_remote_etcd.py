@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -136,6 +137,26 @@ async def test_another_prefix(etcd: Etcd, store: RemoteStore) -> None:
     watch.request_progress()
     assert await until(watch, 4) == [(2, "PUT", b"/registry/a", b"1")]
     await moved.close()
+
+
+async def test_a_member_that_hangs_is_left(tmp_path: Path) -> None:
+    with Etcd(tmp_path / "etcd", 3) as etcd:
+        store = await open_remote(Options(tuple(etcd.urls)), RealClock())
+        watch = store.watch(b"a")
+        first = await store.put(Put(b"a", b"1"))
+        assert (await anext(watch)).revision == first.revision
+        assert watch._endpoint is not None
+        hung = etcd.urls.index(watch._endpoint.url)
+        etcd.kill(hung, signal.SIGSTOP)
+        waiting = asyncio.create_task(anext(watch))
+        async with asyncio.timeout(30):
+            create = Txn([Compare(b"a", "mod", "=", first.revision)], [Put(b"a", b"2")], [Range(b"a")])
+            assert (await store.txn(create)).succeeded
+            watch.request_progress()
+            batch = await waiting
+        assert [event.kv.value for event in batch.events] == [b"2"]
+        etcd.kill(hung, signal.SIGCONT)
+        await store.close()
 
 
 async def test_tls_with_client_certificates(tmp_path: Path) -> None:

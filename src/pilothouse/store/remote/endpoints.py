@@ -19,7 +19,7 @@ from pilothouse.store.rpc.messages import of
 from pilothouse.store.rpc.services import Method
 
 API_VERSION: Final = "3.7"
-DOUBT_S: Final = 5.0
+DOUBT_S: Final = 30.0  # about as long as gRPC takes to find a connection dead
 _CHANNEL: Final = (
     ("grpc.keepalive_time_ms", 30_000),  # upstream's API server notices a dead member as soon
     ("grpc.keepalive_timeout_ms", 10_000),

@@ -23,6 +23,7 @@ from pilothouse.store.rpc.services import method
 log = logging.getLogger(__name__)
 
 PROGRESS_S: Final = 0.1  # a member that lags is asked again as often (upstream's progress requester)
+STALL_S: Final = 5.0  # one that says nothing for so long, though asked, is left for another
 _PAUSE_S: Final = 0.1  # between streams
 T = TypeVar("T")
 
@@ -46,6 +47,8 @@ class RemoteWatch:
         self._next = 0  # the revision to go on from; 0: not known yet
         self._stream: Any = None
         self._endpoint: Endpoint | None = None
+        self._stalled = False
+        self._reading_since_s: float | None = None  # the reader waits for the member to say something
         self._fragments: list[Event] = []
         self._ended = False
         self._wanted: int | None = None  # a progress notification of this revision or a later one
@@ -75,8 +78,9 @@ class RemoteWatch:
                 raise
             except asyncio.CancelledError:
                 task = asyncio.current_task()
-                if not self._over() or (task is not None and task.cancelling()):
-                    self._drop()
+                ended, self._stalled = self._over() or self._stalled, False
+                self._drop()
+                if not ended or (task is not None and task.cancelling()):
                     raise
         raise StopAsyncIteration
 
@@ -124,6 +128,7 @@ class RemoteWatch:
     async def _read(self, stream: Any) -> Any:
         import grpc
 
+        self._reading_since_s = self._calls.clock.monotonic()
         try:
             response = await stream.read()
             if response is grpc.aio.EOF:
@@ -135,6 +140,8 @@ class RemoteWatch:
                 )
         except grpc.aio.AioRpcError as error:
             self._judge(error)
+        finally:
+            self._reading_since_s = None
         return response
 
     def _judge(self, error: Any) -> None:
@@ -193,21 +200,35 @@ class RemoteWatch:
         """Members say nothing while a watch of theirs lags, so ask until there is an answer."""
         import grpc
 
+        clock = self._calls.clock
+        began_s = clock.monotonic()
         try:
             while self._wanted is not None and not self._ended:
                 if self._stream is not None:
+                    since_s = self._reading_since_s
+                    if since_s is not None and clock.monotonic() - max(since_s, began_s) > STALL_S:
+                        self._leave()
+                        continue
                     try:
                         await self._stream.write(_PROGRESS.SerializeToString())
                     except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                         pass  # the reader finds that out
                 self._kick.clear()
                 try:
-                    async with self._calls.clock.timeout(PROGRESS_S):
+                    async with clock.timeout(PROGRESS_S):
                         await self._kick.wait()
                 except TimeoutError:
                     continue
         finally:
             self._asking = None
+
+    def _leave(self) -> None:
+        """The reader, which waits for the member, goes on with another."""
+        log.warning("the watch at %s stalls", self._endpoint.url if self._endpoint else "etcd")
+        if self._endpoint is not None:
+            self._calls.endpoints.doubt(self._endpoint)
+        self._stalled = True
+        self._drop()
 
     # The end
 
