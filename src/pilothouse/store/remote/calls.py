@@ -51,6 +51,7 @@ class Calls:
         repeated = False
         while True:
             endpoint = await self.endpoints.pick(endpoint)
+            began_s = self.clock.monotonic()
             try:
                 response = await endpoint.call(method)(data, timeout=ATTEMPT_S, metadata=metadata())
                 return Answer(response, repeated)
@@ -59,7 +60,8 @@ class Calls:
                     if not (repeat and is_unanswered(error)):
                         raise failure_of(error) from None
                     repeated = True
-                    self.endpoints.doubt(endpoint)
+                    if self.clock.monotonic() - began_s > ATTEMPT_S - 1:
+                        self.endpoints.doubt(endpoint)  # it said nothing at all, not that it could not
                 log.info("%s of %s: %s", method.name, endpoint.url, error.details())
             except asyncio.CancelledError:
                 task = asyncio.current_task()
