@@ -234,7 +234,13 @@ def test_http(etcd: Etcd) -> None:
     assert _http(etcd, "/version")[1]["etcdserver"] == "3.7.0"
     assert _http(etcd, "/nothing")[0] == 404
     text = _http(etcd, "/metrics")[1]
-    for name in ("etcd_server_has_leader 1", "etcd_mvcc_db_total_size_in_bytes", "etcd_debugging_mvcc_keys_total"):
+    for name in (
+        "etcd_server_has_leader 1",
+        "etcd_mvcc_db_total_size_in_bytes",
+        "etcd_debugging_mvcc_keys_total",
+        'etcd_disk_wal_fsync_duration_seconds_bucket{le="0.001"}',
+        "etcd_disk_backend_commit_duration_seconds_count",
+    ):
         assert name in text
 
 

@@ -13,6 +13,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
+from pilothouse.store.durations import Durations
+
 
 class KeyValue(NamedTuple):
     key: bytes
@@ -301,6 +303,11 @@ class Maintained(Store, Protocol):
 
     @property
     def index(self) -> int: ...
+
+    @property
+    def commits_took(self) -> Durations:
+        """How long commits waited for the disk."""
+        ...
 
     def export(self) -> AbstractAsyncContextManager[Export]:
         """A consistent copy, to be read while the store goes on."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from pilothouse.store.durations import Durations
 from pilothouse.store.embedded import frames
 from pilothouse.store.embedded.disk import FULL, Disk, SnapshotFile
 from pilothouse.store.interface import NoSpace, StoreError, Unavailable
@@ -52,6 +53,7 @@ class Commits:
         self._wake = asyncio.Event()
         self._closing = False
         self.index = disk.sequence if disk is not None else 1  # of the next group; never goes back
+        self.took = Durations()  # from a group's end to its being on disk
         self.error: StoreError | None = None
         self._task = asyncio.create_task(self._run(), name="store commits")
 
@@ -125,7 +127,7 @@ class Commits:
         payload, mark = b"".join(self._records), self._mark()
         self._records, self._writing, self._waiters = [], self._waiters, []
         wanting, self._room = self._room, {}
-        done = _Done(None, None)
+        done, begun_s = _Done(None, None), self._loop.time()
         try:
             if self._disk is not None:
                 room = sum(wanting.values()) + (len(wanting) + 1) * frames.OVERHEAD
@@ -138,6 +140,7 @@ class Commits:
         self._recorded -= len(payload)
         if payload:
             self.index += 1
+            self.took.add(self._loop.time() - begun_s)
         waiters, self._writing = self._writing, None
         self._on_durable(mark)
         for future in waiters:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pilothouse.clock import Clock
+from pilothouse.store.durations import Durations
 from pilothouse.store.embedded import records
 from pilothouse.store.embedded.commits import Commits
 from pilothouse.store.embedded.disk import Disk
@@ -384,6 +385,10 @@ class EmbeddedStore:
         return b"".join(parts) + records.encode_term(self.term)
 
     # What the gRPC front needs besides (interface.Maintained)
+
+    @property
+    def commits_took(self) -> Durations:
+        return self._commits.took
 
     @property
     def index(self) -> int:

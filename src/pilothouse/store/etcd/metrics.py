@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import resource
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from pilothouse.store.durations import BOUNDS_S, Durations
 from pilothouse.store.etcd.context import VERSION, Context
 from pilothouse.store.interface import Range
 
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from pilothouse.store.wire.server import Server
 
 _GO_NAMES: Final = {"OK": "OK", "CANCELLED": "Canceled", "UNKNOWN": "Unknown"}
+_DISK: Final = {
+    "etcd_disk_wal_fsync_duration_seconds": "The latency distributions of fsync called by WAL.",
+    "etcd_disk_backend_commit_duration_seconds": "The latency distributions of commit called by backend.",
+}
 _KV: Final = {"Put": "put", "Range": "range", "DeleteRange": "delete", "Txn": "txn"}
 
 
@@ -26,6 +32,14 @@ class _Text:
 
     def gauge(self, name: str, text: str, value: float, labels: str = "") -> None:
         self.add(name, "gauge", text, [(labels, value)])
+
+    def histogram(self, name: str, text: str, durations: Durations) -> None:
+        self.lines += (f"# HELP {name} {text}", f"# TYPE {name} histogram")
+        below = 0
+        for bound, count in zip((*BOUNDS_S, math.inf), durations.counts, strict=True):
+            below += count
+            self.lines.append(f'{name}_bucket{{le="{"+Inf" if bound == math.inf else f"{bound:.12g}"}"}} {below}')
+        self.lines += (f"{name}_sum {durations.total_s:.9g}", f"{name}_count {below}")
 
     def counter(self, name: str, text: str, value: float) -> None:
         self.add(name, "counter", text, [("", value)])
@@ -80,6 +94,8 @@ async def render(context: Context, server: Server | None) -> str:
     out.gauge("etcd_debugging_mvcc_keys_total", "Total number of keys.", keys.count)
     out.gauge("etcd_debugging_mvcc_current_revision", "The current revision of store.", status.revision)
     out.gauge("etcd_debugging_lease_active", "The number of leases.", len(leases))
+    for name, text in _DISK.items():  # one commit is both here
+        out.histogram(name, text, context.store.commits_took)
     if server is not None:
         _calls(out, server)
     usage = resource.getrusage(resource.RUSAGE_SELF)
