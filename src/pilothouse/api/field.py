@@ -71,6 +71,12 @@ class FieldError:
         return f"{self.field}: {self.body()}"
 
 
+class Tolerated(FieldError):
+    """What was wrong before and has not changed: a warning."""
+
+    __slots__ = ()
+
+
 ErrorList: TypeAlias = list[FieldError]
 
 

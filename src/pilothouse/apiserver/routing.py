@@ -87,4 +87,6 @@ def _subresource(served: ServedResource, info: RequestInfo, method: str) -> None
     if len(info.parts) > 3:
         raise errors.path_not_found()
     if _VERBS.get(method, "") not in found.verbs:
+        if served.stored.custom:
+            raise errors.method_not_supported(info.group, info.resource, info.verb)
         raise errors.method_not_allowed()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pilothouse.api.codec.protobuf import UNION
 from pilothouse.api.fieldmanager import sets
 from pilothouse.api.fieldmanager.typed import Place, Unidentified, element_of, place_of
 from pilothouse.api.gotext import go_type, go_value
@@ -27,7 +28,7 @@ def _value(place: Place, type_: Type | None, field: Field | None, value: Any, pa
     def say(what: str) -> None:
         found.append(f"{path}: {what}" if path else what)
 
-    if value is None or type_ is None:
+    if value is None or type_ is None or type_.name.startswith(UNION):
         return
     match type_.shape:
         case Shape.STRUCT:

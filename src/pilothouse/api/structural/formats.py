@@ -20,8 +20,13 @@ from pilothouse.api.structural import regexp
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _OF_NUMBERS: Final = {"integer": ("int32", "int64"), "number": ("float", "double")}
-_UNITS: Final = ("ns", "nano", "us", "µs", "micro", "ms", "milli", "s", "m", "min", "h", "hr", "d", "w", "wk")
-_PREFIXES: Final = ("nano", "micro", "milli", "sec", "min", "hour", "day", "week")
+_S: Final = 10**9
+# (unit's names, what names of it begin with, nanoseconds)
+_UNITS: Final = (
+    (("ns",), "nano", 1), (("us", "µs"), "micro", 1000), (("ms",), "milli", 10**6), (("s",), "sec", _S),
+    (("m",), "min", 60 * _S), (("h", "hr"), "hour", 3600 * _S), (("d",), "day", 86400 * _S),
+    (("w", "wk"), "week", 7 * 86400 * _S),
+)  # fmt: skip
 
 
 def _matching(pattern: str, limit: int = 0) -> Callable[[str], bool]:
@@ -184,14 +189,24 @@ def _datetime(text: str) -> bool:
     return clock is not None and clock[1] <= "23" and clock[2] <= "59" and clock[3] <= "59"
 
 
-def _duration(text: str) -> bool:
+def duration(text: str) -> int | None:
+    """Nanoseconds of `1h30m` or `3 days`; None for what is neither."""
     try:
-        gotime.parse_duration(text)
-        return True
+        return gotime.parse_duration(text)
     except gotime.GoError:
         pass
-    units = [unit.lower() for _, unit in re.findall(r"(\d+)\s*([A-Za-zµ]+)", text)]
-    return any(unit in _UNITS or unit.startswith(_PREFIXES) for unit in units)
+    total, found = 0, False
+    for number, unit in re.findall(r"(\d+)\s*([A-Za-zµ]+)", text):
+        unit = unit.lower()
+        for names, beginning, length in _UNITS:
+            if unit in names or unit.startswith(beginning):
+                total, found = total + int(number) * length, True
+                break
+    return total if found else None
+
+
+def _duration(text: str) -> bool:
+    return duration(text) is not None
 
 
 _FORMATS: Final[dict[str, Callable[[str], bool]]] = {

@@ -191,8 +191,10 @@ class CustomResources:
         """What the condition Terminating says once every object was asked to go."""
         spec, objects, clock = definition["spec"], self._server.objects, self._server.clock
         group, plural = spec["group"], spec["names"]["plural"]
-        if self._server.registry.any_version(group, plural) is None:
+        served = self._server.registry.any_version(group, plural)
+        if served is None:
             return conditions.DELETED  # no version is served: nothing can be reached
+        await self._server.core.storage(served.stored).cache.ready()
         until_s = clock.monotonic() + _CLEARING_MAX_S
         await objects.fresh()
         failures: list[str] = []

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from pilothouse.api import errors
+from pilothouse.api import errors, gonumbers
 from pilothouse.api.codec import text
 from pilothouse.api.codec.decode import DecodeError, decode, hold
 from pilothouse.api.codec.explain import go_kind
 from pilothouse.api.errors import StatusError
 from pilothouse.api.field import invalid
-from pilothouse.api.objects import Obj, copy
+from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK
 from pilothouse.api.structural import objectmeta
 from pilothouse.api.types import Type, type_named, type_of
@@ -119,7 +119,7 @@ def wrong_kind(scope: Scope, gvk: GVK, actual: GVK, value: Obj) -> StatusError:
 def custom(scope: Scope, value: Obj) -> tuple[Obj, list[str]]:
     """(the value as an object of the custom resource, strict errors): its metadata in upstream's form, without what the schema
     does not list. Raises DecodeError."""
-    obj: Obj = copy(value)
+    obj: Obj = gonumbers.read(value)
     faults: list[str] = []
     if "metadata" in value:
         given = value["metadata"]

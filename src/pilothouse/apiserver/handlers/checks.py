@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pilothouse.api import errors, metadata
+from pilothouse.api import errors, gonumbers, metadata
 from pilothouse.api.codec.decode import DecodeError
 from pilothouse.api.errors import StatusError
-from pilothouse.api.field import ErrorList
+from pilothouse.api.field import ErrorList, Tolerated
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver.handlers import bodies
 from pilothouse.apiserver.handlers.scope import Scope
@@ -28,7 +28,11 @@ def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:
         own = scope.strategy.validate(new, old)
     else:
         own = kind.validate_update(new, old)
-    return metadata.validate_update(new["metadata"], old["metadata"]) + own
+    found = metadata.validate_update(new["metadata"], old["metadata"]) + own
+    for error in found:
+        if type(error) is Tolerated:
+            scope.warn(str(error))
+    return [e for e in found if type(e) is not Tolerated]
 
 
 def invalid(scope: Scope, name: str, errs: ErrorList) -> StatusError:
@@ -48,7 +52,8 @@ def canonical(scope: Scope, obj: Obj) -> Obj:
     scope.served.kind.canonicalize(obj)
     type_ = scope.served.stored.type
     if scope.served.stored.custom or type_ is None:
-        return obj
+        out: Obj = gonumbers.written(obj)
+        return out
     try:
         return bodies.canonical(type_, obj)
     except DecodeError as error:

@@ -13,7 +13,6 @@ from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.apiextensions import approval, internals, schemas
 from pilothouse.api.kinds.apiextensions.schemas import Options
 from pilothouse.api.kinds.apiextensions.walk import has, of_versions
-from pilothouse.api.kinds.apiextensions.walk import schemas as below
 from pilothouse.api.kinds.common.urls import webhook_service, webhook_url
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.structural import default_rules, fieldpath, structure
@@ -91,7 +90,6 @@ def _on_update(new: Obj, old: Obj) -> Options:
         fields = (was or {}).get("selectableFields") or []
         if len(fields) > SELECTABLE_FIELDS_MAX and fields == version.get("selectableFields"):
             many.add(version.get("name") or "")
-    rules = [r for s in olds for b in below(s) for r in b.get("x-kubernetes-validations") or ()]
     return Options(
         conversion_review_version=not reviews or any(v in _REVIEW_VERSIONS for v in reviews),
         immutable_names=is_established(old),
@@ -104,8 +102,6 @@ def _on_update(new: Obj, old: Obj) -> Options:
         ca_bundle=not is_established(old) or bool(_bad_bundle(_bundle(before))),
         unchanged=frozenset(unchanged),
         many_selectable=frozenset(many),
-        known_rules=frozenset(r.get("rule") or "" for r in rules),
-        known_messages=frozenset(r["messageExpression"] for r in rules if r.get("messageExpression")),
     )
 
 

@@ -10,11 +10,13 @@ from dataclasses import field as member
 from typing import Final
 
 from pilothouse.api import field
-from pilothouse.api.field import ErrorList
+from pilothouse.api.field import ErrorList, ErrorType, FieldError
 from pilothouse.api.kinds.apiextensions import internals
-from pilothouse.api.kinds.common import cel
 from pilothouse.api.objects import Obj
+from pilothouse.api.structural.declarations import declared
+from pilothouse.api.structural.rules import Rule, compile_rules, most_values
 
+EXPRESSION_COST_MAX: Final = 10_000_000
 SCHEMA_COST_MAX: Final = 100_000_000
 _UNBOUNDED: Final = None
 _MOST: Final = (1 << 64) - 1
@@ -92,28 +94,44 @@ def _elements_max(schema: Obj) -> int | None:
 
 
 def validate(
-    schema: Obj, path: str, context: Context, *, cheap: bool, known_rules: frozenset[str], known_messages: frozenset[str],
-    uncorrelatable: str | None,
-) -> ErrorList:  # fmt: skip
+    schema: Obj, path: str, context: Context, *, root: bool, cheap: bool, uncorrelatable: str | None
+) -> ErrorList:
+    """`cheap`: no single rule may cost too much (they may where they did before)."""
+    declaration = declared(schema, resource=root or bool(schema.get("x-kubernetes-embedded-resource")))
+    if declaration is None:
+        why = (
+            "internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert "
+            "structural schema to CEL declarations"
+        )
+        return [FieldError(ErrorType.INTERNAL, f"{path}.x-kubernetes-validations", None, why)]
+    times = context.cardinality if context.cardinality is not None else most_values(declaration)
     found: ErrorList = []
-    shape = _shape(schema)
-    declared = cel.Declarations((("self", shape), ("oldSelf", shape)))
-    for i, rule in enumerate(schema["x-kubernetes-validations"]):
+    for i, rule in enumerate(compile_rules(schema, declaration)):
         at = f"{path}.x-kubernetes-validations[{i}]"
-        wrong = cel.compile_error(rule.get("rule") or "", declared, ("bool",))
-        if wrong:
-            found.append(field.invalid(f"{at}.rule", internals.rule(rule), wrong))
+        cost = min(rule.cost * times, _MOST)
+        if cheap and cost > EXPRESSION_COST_MAX:
+            found.append(field.forbidden(f"{at}.rule", exceeds("estimated rule cost", cost, EXPRESSION_COST_MAX)))
+        context.total.add(f"{at}.rule", cost)
+        if rule.error:
+            found.append(field.invalid(f"{at}.rule", internals.rule(rule.source), rule.error))
+        if rule.message_error:
+            found.append(field.invalid(f"{at}.messageExpression", internals.rule(rule.source), rule.message_error))
+        elif rule.message is not None:
+            found += _message_cost(rule, f"{at}.messageExpression", context.total, cheap)
+        if rule.uses_old:
+            if uncorrelatable is not None:
+                why = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {uncorrelatable}"
+                found.append(field.invalid(f"{at}.rule", rule.source.get("rule") or "", why))
+        elif rule.source.get("optionalOldSelf") is not None:
+            why = "may not be set if oldSelf is not used in rule"
+            found.append(field.invalid(f"{at}.optionalOldSelf", rule.source["optionalOldSelf"], why))
     return found
 
 
-def _shape(schema: Obj) -> cel.Shape:
-    kind, rest, items = schema.get("type"), schema.get("additionalProperties"), schema.get("items")
-    if kind == "object" and isinstance(rest, dict):
-        inner = _shape(rest)
-        return "{}" + (inner if isinstance(inner, str) else "dyn")
-    if kind == "object" and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        return tuple((name, _shape(below)) for name, below in sorted((schema.get("properties") or {}).items()))
-    if kind == "array":
-        inner = _shape(items) if isinstance(items, dict) else "dyn"
-        return "[]" + (inner if isinstance(inner, str) and inner[:2] not in ("[]", "{}") else "dyn")
-    return {"string": "string", "boolean": "bool", "integer": "int", "number": "double"}.get(str(kind), "dyn")
+def _message_cost(rule: Rule, at: str, total: Total, cheap: bool) -> ErrorList:
+    found: ErrorList = []
+    if cheap and rule.message_cost > EXPRESSION_COST_MAX:
+        why = exceeds("estimated messageExpression cost", rule.message_cost, EXPRESSION_COST_MAX)
+        found.append(field.forbidden(at, why))
+    total.add(at, rule.message_cost)
+    return found

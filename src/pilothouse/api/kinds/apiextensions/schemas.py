@@ -44,8 +44,6 @@ class Options:
     ca_bundle: bool = False
     unchanged: frozenset[str] = frozenset()  # versions whose schema did not change: rules may cost what they cost
     many_selectable: frozenset[str] = frozenset()
-    known_rules: frozenset[str] = frozenset()
-    known_messages: frozenset[str] = frozenset()
     cheap: bool = True  # rules of more than the limit are refused
 
 
@@ -137,9 +135,8 @@ def _node(schema: Any, path: str, place: _Place, root: bool, options: Options, c
         found.schema += _rules(schema, path)
         if not found.schema and context is not None:
             found.rules += expressions.validate(
-                schema, path, context, cheap=options.cheap, known_rules=options.known_rules,
-                known_messages=options.known_messages, uncorrelatable=place.uncorrelatable,
-            )  # fmt: skip
+                schema, path, context, root=root, cheap=options.cheap, uncorrelatable=place.uncorrelatable
+            )
     return found
 
 
