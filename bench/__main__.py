@@ -9,6 +9,7 @@ import click
 from bench import api as api_bench
 from bench import etcd as etcd_bench
 from bench import start as start_bench
+from bench import store as store_bench
 
 
 @click.group()
@@ -65,6 +66,18 @@ def api(
 def etcd(rounds: int, seconds: float, only: tuple[str, ...], peers: Path, output: str) -> None:
     """`pilothouse etcd` over gRPC, beside real etcd."""
     etcd_bench.run(rounds, _require(peers), output, only, seconds)
+
+
+@main.command()
+@click.option("--rounds", default=3, show_default=True, help="How often each row is measured.")
+@click.option("--seconds", default=3.0, show_default=True, help="How long each takes.")
+@click.option("--only", multiple=True, help="Rows whose name contains this.")
+@click.option("--keys", default=1_000_000, show_default=True, help="For opening, memory and disk; 0 leaves these out.")
+@_PEERS
+@_OUTPUT
+def store(rounds: int, seconds: float, only: tuple[str, ...], keys: int, peers: Path, output: str) -> None:
+    """The embedded store in process, beside real etcd over gRPC."""
+    store_bench.run(rounds, _require(peers), output, only, seconds, keys)
 
 
 if __name__ == "__main__":

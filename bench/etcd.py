@@ -21,8 +21,8 @@ from bench.servers import free_ports, wait
 from pilothouse.store.etcd import encoding
 from pilothouse.store.rpc.messages import etcdserverpb as pb
 
-_VALUE = b"v" * 500
-_KEYS = 10_000
+VALUE = b"v" * 500
+KEYS = 10_000
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -46,20 +46,24 @@ class Row:
     message: Callable[[int], bytes]
 
 
-def _key(number: int) -> bytes:
-    return b"/registry/pods/default/pod-%06d" % (number % _KEYS)
+def name_of(number: int) -> bytes:
+    return b"/registry/pods/default/pod-%06d" % number
+
+
+def key_of(number: int) -> bytes:
+    return name_of(number % KEYS)
 
 
 def _put(number: int) -> bytes:
-    return encoding.field(b"\x0a", _key(number)) + encoding.field(b"\x12", _VALUE)
+    return encoding.field(b"\x0a", key_of(number)) + encoding.field(b"\x12", VALUE)
 
 
 def _get(number: int) -> bytes:
-    return encoding.field(b"\x0a", _key(number))
+    return encoding.field(b"\x0a", key_of(number))
 
 
 def _range(count: int) -> Callable[[int], bytes]:
-    request: bytes = pb.RangeRequest(key=_key(0), range_end=b"/registry/pods0", limit=count).SerializeToString()
+    request: bytes = pb.RangeRequest(key=key_of(0), range_end=b"/registry/pods0", limit=count).SerializeToString()
     return lambda _: request
 
 
@@ -67,7 +71,7 @@ def _txn(number: int) -> bytes:
     """As the API server creates: put where the key is new, else read it."""
     key = b"/registry/events/default/event-%09d" % number
     absent = pb.Compare(key=key, target=2, mod_revision=0)
-    put = pb.RequestOp(request_put=pb.PutRequest(key=key, value=_VALUE))
+    put = pb.RequestOp(request_put=pb.PutRequest(key=key, value=VALUE))
     read = pb.RequestOp(request_range=pb.RangeRequest(key=key))
     request: bytes = pb.TxnRequest(compare=[absent], success=[put], failure=[read]).SerializeToString()
     return request
@@ -83,10 +87,10 @@ ROWS = [
     Row("ranges of 100 keys, 16 clients", _KV + "Range", 16, _range(100)),
     Row("ranges of 10,000 keys, 2 clients", _KV + "Range", 2, _range(10_000)),
 ]
-_WATCH_ROW = "events to 1,000 watches"
+WATCH_ROW = "events to 1,000 watches"
 
 
-def _start(name: str, directory: Path, peers: Path) -> Server:
+def start(name: str, directory: Path, peers: Path) -> Server:
     port = free_ports(2)
     urls = [f"--{kind}-client-urls=http://127.0.0.1:{port}" for kind in ("listen", "advertise")]
     flags = [f"--data-dir={directory / name}", *urls, "--quota-backend-bytes=8589934592", "--log-level=error"]
@@ -105,7 +109,7 @@ def _start(name: str, directory: Path, peers: Path) -> Server:
     return Server(name, process, port)
 
 
-async def _measure(server: Server, row: Row, seconds: float, offset: int) -> dict[str, float]:
+async def measure(server: Server, row: Row, seconds: float, offset: int) -> dict[str, float]:
     before = server.cpu_s
     outcome = await etcdload.run(server.port, row.path, lambda n: row.message(n + offset), row.clients, seconds)
     if outcome.failed:
@@ -118,7 +122,7 @@ async def _measure(server: Server, row: Row, seconds: float, offset: int) -> dic
     }
 
 
-async def _watches(server: Server, seconds: float) -> dict[str, float]:
+async def watches(server: Server, seconds: float) -> dict[str, float]:
     """1,000 watches of one prefix on ten streams, and 16 clients that put: events a second that arrive."""
     received = 0
     buffers: dict[int, bytes] = {}
@@ -131,7 +135,7 @@ async def _watches(server: Server, seconds: float) -> dict[str, float]:
             stop = pos + 5 + int.from_bytes(data[pos + 1 : pos + 5], "big")
             if stop > len(data):
                 break
-            received += data.count(b"\x5a", pos, pos + 60) and data.count(_VALUE[:64], pos, stop) // (500 // 64)
+            received += data.count(b"\x5a", pos, pos + 60) and data.count(VALUE[:64], pos, stop) // (500 // 64)
             pos = stop
         if pos < len(data):
             buffers[stream] = data[pos:]
@@ -163,18 +167,24 @@ async def _round(
     found: dict[str, dict[str, dict[str, float]]] = {}
     for row in ROWS:
         if not only or any(part in row.name for part in only):
-            found[row.name] = {s.name: await _measure(s, row, seconds, number * 10_000_000) for s in servers}
-    if not only or any(part in _WATCH_ROW for part in only):
-        found[_WATCH_ROW] = {s.name: await _watches(s, seconds) for s in servers}
+            found[row.name] = {s.name: await measure(s, row, seconds, number * 10_000_000) for s in servers}
+    if not only or any(part in WATCH_ROW for part in only):
+        found[WATCH_ROW] = {s.name: await watches(s, seconds) for s in servers}
     return found
 
 
-async def _fill(server: Server) -> None:
-    for first in range(0, _KEYS, 100):
-        ops = [pb.RequestOp(request_put=pb.PutRequest(key=_key(n), value=_VALUE)) for n in range(first, first + 100)]
-        message: bytes = pb.TxnRequest(success=ops).SerializeToString()
-        outcome = await etcdload.run(server.port, _KV + "Txn", lambda _, m=message: m, 1, 0.0)  # type: ignore[misc]
-        assert not outcome.failed, server.name
+async def fill(server: Server, keys: int = KEYS) -> None:
+    numbers = iter(range(0, keys, 100))
+
+    async def client() -> None:
+        for first in numbers:
+            puts = [pb.PutRequest(key=name_of(number), value=VALUE) for number in range(first, first + 100)]
+            request = pb.TxnRequest(success=[pb.RequestOp(request_put=put) for put in puts])
+            message: bytes = request.SerializeToString()
+            outcome = await etcdload.run(server.port, _KV + "Txn", lambda _: message, 1, 0.0)  # noqa: B023
+            assert not outcome.failed, server.name
+
+    await asyncio.gather(*(client() for _ in range(64)))
 
 
 async def _run(
@@ -183,10 +193,10 @@ async def _run(
     with tempfile.TemporaryDirectory(prefix="pilothouse-bench-") as directory:
         servers: list[Server] = []
         try:
-            servers.append(_start("etcd", Path(directory), peers))
-            servers.append(_start("ours", Path(directory), peers))
+            servers.append(start("etcd", Path(directory), peers))
+            servers.append(start("ours", Path(directory), peers))
             for server in servers:
-                await _fill(server)
+                await fill(server)
             return [await _round(number, servers, only, seconds) for number in range(rounds)]
         finally:
             for server in servers:
