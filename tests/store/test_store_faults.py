@@ -196,6 +196,57 @@ def test_a_failed_sync_stops_the_store_and_says_so() -> None:
     clock.run(main())
 
 
+@pytest.mark.parametrize("operation", [1, 2])  # the write, which may go through in part, and the sync
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_read_again_after_a_failure_stays(operation: int, seed: int) -> None:
+    """What the failed write left in the file system's memory is served only once it is on the disk."""
+    clock, disk = VirtualClock(), SimDisk(seed)
+
+    async def main() -> None:
+        store = await open_store(PATH, clock, files=disk)
+        await store.put(Put(b"a", b"1" * 2000))
+        disk.fail_at = disk.operations + operation
+        with pytest.raises(Unavailable):
+            await store.put(Put(b"b", b"2" * 2000))
+        await store.close()
+        store = await open_store(PATH, clock, files=disk)
+        seen = (await store.range(Range(b"\0", b"\0"))).kvs
+        await store.close()
+        assert seen and (operation == 1 or len(seen) == 2)
+        disk.crash()
+        store = await open_store(PATH, clock, files=disk)
+        assert (await store.range(Range(b"\0", b"\0"))).kvs == seen
+        await store.close()
+
+    clock.run(main())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_torn_write_leaves_nothing_behind(seed: int) -> None:
+    clock, disk = VirtualClock(), SimDisk(seed)
+
+    async def main() -> None:
+        store = await open_store(PATH, clock, files=disk)
+        await store.put(Put(b"first", b""))
+        disk.fail_at, disk.power_loss = disk.operations + 2, True  # the sync
+        with pytest.raises(Unavailable):
+            await store.put(Put(b"big", b"x" * 5000))
+        await store.close()
+        disk.crash()
+        for i in range(3):
+            store = await open_store(PATH, clock, files=disk)
+            await store.put(Put(b"small/%d" % i, b""))
+            await store.close()
+        store = await open_store(PATH, clock, files=disk)
+        assert {kv.key for kv in (await store.range(Range(b"\0", b"\0"))).kvs} - {b"big"} == {
+            b"first",
+            b"small/0", b"small/1", b"small/2"
+        }  # fmt: skip
+        await store.close()
+
+    clock.run(main())
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 1 << 30), st.integers(0, 255))
 def test_no_damaged_byte_is_served(where: int, value: int) -> None:

@@ -1,0 +1,119 @@
+"""Watches that begin in the past or the future, fall behind, ask for progress, and are overtaken by compaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pilothouse.clock import RealClock
+from pilothouse.store.embedded import EmbeddedStore, open_store
+from pilothouse.store.embedded.watch import BACKLOG_EVENTS
+from pilothouse.store.interface import Compacted, Delete, Put, Txn, WatchBatch
+
+ALL = (b"\0", b"\0")
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[EmbeddedStore]:
+    found = await open_store(None, RealClock())
+    yield found
+    await found.close()
+
+
+async def put(store: EmbeddedStore, revisions: int) -> int:
+    for i in range(revisions):
+        await store.txn(Txn(success=[Put(b"k/%d" % n, b"%d" % i) for n in range(100)]))
+    return await store.revision()
+
+
+async def read(watch: AsyncIterator[WatchBatch], upto: int) -> list[int]:
+    seen: list[int] = []
+    async with asyncio.timeout(10):
+        async for batch in watch:
+            seen += sorted({event.kv.mod_revision for event in batch.events})
+            assert all(event.kv.mod_revision <= batch.revision for event in batch.events)
+            if batch.revision >= upto:
+                return seen
+    raise AssertionError("the watch ended")
+
+
+async def test_who_does_not_read_keeps_its_place_and_costs_little(store: EmbeddedStore) -> None:
+    watch = store.watch(*ALL)
+    await store.put(Put(b"first", b""))
+    upto = await put(store, 3 * BACKLOG_EVENTS // 100)
+    assert watch._backlog <= BACKLOG_EVENTS and not store._hub._groups
+    assert await read(watch, upto) == list(range(2, upto + 1))
+    later = await put(store, 3)
+    assert await read(watch, later) == [upto + 1, upto + 2, upto + 3]
+    await watch.cancel()
+
+
+async def test_compaction_overtakes_who_does_not_read(store: EmbeddedStore) -> None:
+    watch = store.watch(*ALL)
+    upto = await put(store, 3 * BACKLOG_EVENTS // 100)
+    await store.compact(upto, physical=True)
+    seen: list[WatchBatch] = []
+    with pytest.raises(Compacted) as raised:
+        async for batch in watch:
+            seen.append(batch)  # noqa: PERF401
+    assert raised.value.revision == upto
+    assert [event.kv.mod_revision for batch in seen for event in batch.events] == [
+        revision for revision in range(2, seen[-1].revision + 1) for _ in range(100)
+    ]
+    with pytest.raises(StopAsyncIteration):
+        await anext(watch)
+
+
+async def test_progress_comes_after_what_it_speaks_of(store: EmbeddedStore) -> None:
+    upto = await put(store, 30)
+    watch = store.watch(*ALL, start_revision=2)
+    watch.request_progress()
+    batches = []
+    async for batch in watch:
+        batches.append(batch)
+        if not batch.events:
+            break
+    assert batches[-1] == WatchBatch([], upto)
+    assert sum(len(batch.events) for batch in batches) == 3000
+    quiet = store.watch(b"elsewhere")
+    quiet.request_progress()
+    assert await anext(quiet) == WatchBatch([], upto)
+
+
+async def test_filters_and_previous_values(store: EmbeddedStore) -> None:
+    await store.put(Put(b"a", b"1"))
+    watches = {
+        "all": store.watch(b"a", start_revision=2, prev_kv=True),
+        "no puts": store.watch(b"a", no_put=True),
+        "no deletes": store.watch(b"a", no_delete=True),
+        "future": store.watch(b"a", start_revision=4),
+    }
+    await store.put(Put(b"a", b"2"))
+    await store.delete(Delete(b"a"))
+    await store.put(Put(b"b", b""))
+    seen: dict[str, list[tuple[str, int, bytes | None]]] = {}
+    for name, watch in watches.items():
+        watch.request_progress()
+        seen[name] = []
+        async for batch in watch:
+            seen[name] += [(e.type, e.kv.mod_revision, e.prev_kv and e.prev_kv.value) for e in batch.events]
+            if not batch.events:
+                break
+    assert seen == {
+        "all": [("PUT", 2, None), ("PUT", 3, b"1"), ("DELETE", 4, b"2")],
+        "no puts": [("DELETE", 4, None)],
+        "no deletes": [("PUT", 3, None)],
+        "future": [("DELETE", 4, None)],
+    }
+
+
+async def test_a_cancelled_watch_ends(store: EmbeddedStore) -> None:
+    watch = store.watch(*ALL)
+    waiting = asyncio.create_task(anext(watch))
+    await asyncio.sleep(0)
+    await watch.cancel()
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+    assert not store._hub._watches and not store._hub._groups
