@@ -10,34 +10,31 @@ from itertools import islice
 from pilothouse.clock import Clock
 from pilothouse.store.embedded.state import State
 from pilothouse.store.embedded.view import View
-from pilothouse.store.interface import Event, Version
+from pilothouse.store.interface import Event, KeyValue, Version
 
-_SLICE = 1_000
-
-
-def _place(version: Version) -> tuple[int, int]:
-    return version.kv.mod_revision, version.sub
+_SLICE = 300  # about two milliseconds' worth
+_RUN = 2_000
 
 
-async def _base(state: State, at: int, upto: int, clock: Clock) -> Iterator[Version]:
-    """The keys of revision `at` that have not changed since `upto`, in order of revision."""
-    runs: list[list[Version]] = []
+async def _base(state: State, at: int, upto: int, clock: Clock) -> list[list[KeyValue]]:
+    """The keys of revision `at` that have not changed since `upto`, in runs that are in order of revision."""
+    runs: list[list[KeyValue]] = []
     with View(state, at) as view:
         while True:
             while not view.follow(_SLICE):
                 await clock.sleep(0)
-            kvs = view.take(_SLICE)
+            kvs = view.take(_RUN)
             if not kvs:
-                break
-            run = [Version(kv, state.sub_of(kv), False) for kv in kvs if kv.mod_revision <= upto]
-            run.sort(key=_place)
+                return runs
+            run = [kv for kv in kvs if kv.mod_revision <= upto]
+            run.sort(key=lambda kv: (kv.mod_revision, state.sub_of(kv)))
             runs.append(run)
             await clock.sleep(0)
-    return merge(*runs, key=_place)
 
 
-async def _in_slices(versions: Iterator[Version], clock: Clock) -> AsyncIterator[list[Version]]:
-    while some := list(islice(versions, _SLICE)):
+async def _merged(state: State, runs: list[list[KeyValue]], clock: Clock) -> AsyncIterator[list[Version]]:
+    rest = merge(*runs, key=lambda kv: (kv.mod_revision, state.sub_of(kv)))
+    while some := [Version(kv, state.sub_of(kv), not kv.version) for kv in islice(rest, _SLICE)]:
         yield some
         await clock.sleep(0)
 
@@ -63,19 +60,18 @@ def exporting(
 async def _versions(
     state: State, revision: int, compacted: int, oldest: int, clock: Clock, hashed: bool
 ) -> AsyncIterator[list[Version]]:
-    base: Iterator[Version] = iter(())
     if hashed:
-        base = await _base(state, revision, compacted, clock)
+        runs = await _base(state, revision, compacted, clock)
         with View(state, revision) as view:
             while not view.follow(_SLICE):
                 await clock.sleep(0)
             nothing_left = not view.count()
         if nothing_left:
-            base = await _base(state, max(compacted, oldest), compacted, clock)
+            runs = await _base(state, max(compacted, oldest), compacted, clock)
     else:
-        gone = [v for v in _of(compacted, state.history.get(compacted, ())) if v.deleted]
-        base = merge(await _base(state, max(compacted, oldest), compacted, clock), gone, key=_place)
-    async for some in _in_slices(base, clock):
+        runs = await _base(state, max(compacted, oldest), compacted, clock)
+        runs.append([kv for type_, kv, _ in state.history.get(compacted, ()) if type_ == "DELETE"])
+    async for some in _merged(state, runs, clock):
         yield some
     found: list[Version] = []
     for number in range(max(compacted, oldest) + 1, revision + 1):
