@@ -152,9 +152,9 @@ class EmbeddedStore:
         kvs: list[KeyValue] = []
         with View(state, at, request.key, request.range_end) as view:
             await self._follow(view)
-            while len(kvs) < wanted and (some := view.take(min(wanted - len(kvs), _SLICE))):
-                kvs += some
-                if len(some) == _SLICE:
+            while len(kvs) < wanted and not view.ended:
+                kvs += view.take(min(wanted - len(kvs), _SLICE))
+                if not view.ended and wanted > _SLICE:
                     await self._clock.sleep(0)
                     await self._follow(view)
             return answer(request, kvs, view.count(), self._hub.durable)

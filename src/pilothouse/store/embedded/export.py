@@ -20,16 +20,14 @@ async def _base(state: State, at: int, upto: int, clock: Clock) -> list[list[Key
     """The keys of revision `at` that have not changed since `upto`, in runs that are in order of revision."""
     runs: list[list[KeyValue]] = []
     with View(state, at) as view:
-        while True:
+        while not view.ended:
             while not view.follow(_SLICE):
                 await clock.sleep(0)
-            kvs = view.take(_RUN)
-            if not kvs:
-                return runs
-            run = [kv for kv in kvs if kv.mod_revision <= upto]
+            run = [kv for kv in view.take(_RUN) if kv.mod_revision <= upto]
             run.sort(key=lambda kv: (kv.mod_revision, state.sub_of(kv)))
             runs.append(run)
             await clock.sleep(0)
+    return runs
 
 
 async def _merged(state: State, runs: list[list[KeyValue]], clock: Clock) -> AsyncIterator[list[Version]]:

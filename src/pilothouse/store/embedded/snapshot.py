@@ -18,13 +18,10 @@ async def slices(state: State, last: int, clock: Clock) -> AsyncIterator[bytes]:
     """Payloads of records, up to revision `last`. The caller pins the base, `state.floor - 1`."""
     base = state.floor - 1
     with View(state, base) as view:
-        while True:
+        while not view.ended:
             while not view.follow(_SLICE):
                 await clock.sleep(0)
-            kvs = view.take(_SLICE)
-            if not kvs:
-                break
-            yield records.encode_keys(kvs, state.subs)
+            yield records.encode_keys(view.take(_SLICE), state.subs)
     yield records.encode_compact(state.compacted)
     parts: list[bytes] = []
     size = 0

@@ -184,7 +184,10 @@ class Transaction:
             view.follow()
             if op.revision > 0:
                 view.set_back(self.events)
-            return answer(op, [] if op.count_only else view.take(), view.count(), self.revision)
+            kvs: list[KeyValue] = []
+            while not (view.ended or op.count_only):
+                kvs += view.take()
+            return answer(op, kvs, view.count(), self.revision)
         if isinstance(op, Delete):
             return self._delete(op)
         holds = self._paths[self._path]

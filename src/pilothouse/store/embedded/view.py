@@ -77,14 +77,15 @@ class View:
         low, high = self._state.bounds(self._start, self._end)
         return high - low - self._net
 
-    def take(self, limit: int = _ALL) -> list[KeyValue]:
-        """The next of them in order, about `limit`; [] only at the end."""
-        found: list[KeyValue] = []
-        while not found and self._cursor is not None:
-            found = self._take(self._cursor, limit)
-        return found
+    @property
+    def ended(self) -> bool:
+        """Whether all was taken."""
+        return self._cursor is None
 
-    def _take(self, cursor: bytes, limit: int) -> list[KeyValue]:
+    def take(self, limit: int = _ALL) -> list[KeyValue]:
+        """The next of them in order, `limit` at most; there may be none among those looked at."""
+        cursor = self._cursor
+        assert cursor is not None
         state, changed, end = self._state, self._changed, self._end
         if not end:
             self._cursor = None
