@@ -62,7 +62,7 @@ CALLS: dict[str, Call] = {
 
 
 class Stalls:
-    """How long the event loop let a timer wait at most, ms."""
+    """How long the event loop worked at most before a timer of 1 ms had its turn, ms of CPU."""
 
     def __init__(self) -> None:
         self.longest_ms = 0.0
@@ -78,9 +78,9 @@ class Stalls:
 
     async def _tick(self) -> None:
         while True:
-            before = time.perf_counter()
+            before = time.thread_time()
             await asyncio.sleep(_TICK_S)
-            self.longest_ms = max(self.longest_ms, 1000 * (time.perf_counter() - before - _TICK_S))
+            self.longest_ms = max(self.longest_ms, 1000 * (time.thread_time() - before))
 
 
 async def _measure(store: EmbeddedStore, call: Call, clients: int, seconds: float, offset: int) -> float:
