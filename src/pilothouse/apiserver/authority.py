@@ -25,7 +25,9 @@ def refusal(attributes: Attributes, reason: str) -> StatusError:
     message = _message(attributes).translate(_NO_HTML)
     if reason:
         message = f"{message}: {reason}"
-    return errors.forbidden(attributes.group, attributes.resource, attributes.name, message)
+    error = errors.forbidden(attributes.group, attributes.resource, attributes.name, message)
+    error.headers["X-Content-Type-Options"] = "nosniff"
+    return error
 
 
 def _message(a: Attributes) -> str:

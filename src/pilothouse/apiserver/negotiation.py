@@ -159,7 +159,7 @@ def output(
 
 
 _PARAMETER: Final = re.compile(
-    r'\s*;\s*[!#$%&\'*+.^_`|~0-9A-Za-z-]+\s*=\s*("(?:[^"\\]|\\.)*"|[!#$%&\'*+.^_`|~0-9A-Za-z-]+)'
+    r'\s*;\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[!#$%&\'*+.^_`|~0-9A-Za-z-]+)'
 )
 
 
@@ -168,9 +168,10 @@ def media_type_of(content_type: str) -> str:
     """A Content-Type without its parameters, in lower case; empty for one that cannot be read (Go's mime.ParseMediaType)."""
     media_type, _, _ = content_type.partition(";")
     rest = content_type[len(media_type) :].rstrip()
+    seen: dict[str, str] = {}
     while rest and rest.strip() != ";":
         match = _PARAMETER.match(rest)
-        if match is None:
+        if match is None or seen.setdefault(match[1].lower(), match[2]) != match[2]:
             return ""
         rest = rest[match.end() :]
     media_type = media_type.strip().lower()
@@ -183,7 +184,7 @@ def input_type(content_type: str, supported: tuple[str, ...] = ALL) -> str:
         return supported[0]
     media_type = media_type_of(content_type)
     if media_type not in supported:
-        raise errors.unsupported_media_type(supported)
+        raise errors.unsupported_media_type(ALL)  # also where some are not read, as of custom resources
     return media_type
 
 

@@ -158,7 +158,7 @@ def _described(text: str) -> str:
     from pilothouse.api.openapi import descriptions
 
     type_, _, name = text[1:].rpartition(".")
-    return descriptions.of_type(type_).fields.get(name, "")
+    return descriptions.of_type(type_).fields.get(name, text)  # a custom resource's may just begin so
 
 
 def _definition(column: Column) -> Obj:

@@ -235,8 +235,7 @@ def _of_another_kind(wanted: GVK, actual: GVK, body: Body | None) -> StatusError
     """Upstream reads it first as what it says it is, then finds that it is not what the address takes."""
     type_ = type_of(actual)
     if type_ is None:
-        why = f'no kind "{actual.kind}" is registered for version "{actual.api_version}" {_SCHEME}'
-        return _undecodable(wanted, actual, why)
+        return _undecodable(wanted, actual, unconvertible(wanted, actual))
     if body is not None:
         try:
             decode(type_, body.value, raw=body.raw)
@@ -248,8 +247,16 @@ def _of_another_kind(wanted: GVK, actual: GVK, body: Body | None) -> StatusError
             f"the API version in the data ({actual.api_version}) does not match the expected API version "
             f"({wanted.api_version})"
         )
+    return _undecodable(wanted, actual, unconvertible(wanted, actual))
+
+
+def unconvertible(wanted: GVK, actual: GVK) -> str:
+    """What upstream's scheme says of an object of another kind."""
+    type_ = type_of(actual)
+    if type_ is None:
+        return f'no kind "{actual.kind}" is registered for version "{actual.api_version}" {_SCHEME}'
     from_, into = type_.name.rpartition("/")[2], f"{wanted.group.partition('.')[0] or 'core'}.{wanted.kind}"
-    return _undecodable(wanted, actual, f"converting ({from_}) to ({into}): unknown conversion")
+    return f"converting ({from_}) to ({into}): unknown conversion"
 
 
 def check_size(scope: Scope) -> None:

@@ -58,7 +58,7 @@ async def handle(scope: Scope) -> Response:
         if entry is None:
             raise scope.not_found()
         obj = _result(scope, served.gvk, served.type, entry.of(served), patch, media_type, strict, options)
-        _check_identity(scope, entry, obj)
+        names.check_name(scope, obj["metadata"])
         served.kind.default(obj)
         names.settle_namespace(scope, obj["metadata"])
         names.dedup_owners(scope, obj["metadata"], after_admission=False)
@@ -79,7 +79,7 @@ def _parsed(scope: Scope, media_type: str, strict: list[str], *, judge: bool) ->
         try:
             return yamltext.from_yaml(raw, strict if judge else None)
         except text.Malformed as error:
-            raise errors.bad_request(f"error encoding patch: {error}") from None
+            raise errors.bad_request(f"error decoding patch: error converting YAML to JSON: {error}") from None
     try:
         patch = text.from_json(raw)
     except text.Malformed:
@@ -90,6 +90,8 @@ def _parsed(scope: Scope, media_type: str, strict: list[str], *, judge: bool) ->
         except PatchError as error:
             raise errors.bad_request(str(error)) from None
     else:
+        if patch is None and media_type == negotiation.STRATEGIC_PATCH:
+            return {}
         if not isinstance(patch, dict):
             why = "Invalid JSON Patch"
             if patch is not None:
@@ -150,11 +152,10 @@ def _read(
     custom = scope.served.stored.custom and gvk == scope.served.gvk
     if custom and (isinstance(patched.get("kind"), str) and patched["kind"] not in ("", gvk.kind)):
         raise bodies.wrong_kind(scope, gvk, gvk._replace(kind=patched["kind"]), patched)
-    if patched.get("kind") != gvk.kind or patched.get("apiVersion") != gvk.api_version:
-        what = f'no kind "{patched.get("kind")}" is registered for version "{patched.get("apiVersion")}"'
-        if type_of(GVK(*_split(str(patched.get("apiVersion"))), str(patched.get("kind")))) is not None:
-            what = f"{patched.get('apiVersion')}, Kind={patched.get('kind')} is not {gvk.api_version}, Kind={gvk.kind}"
-        raise refused(what)
+    if shown is None:  # the result of a strategic merge patch is of the type that it was before, whatever it says
+        actual = _said(scope, gvk, patched)
+        if actual != gvk:
+            raise refused(bodies.unconvertible(gvk, actual))
     faults: list[str] = []
     try:
         if custom:
@@ -166,7 +167,7 @@ def _read(
             decoded, faults, scope.empties = _decoded(
                 type_, patched, direct=shown is not None, strict=validation != "Ignore"
             )
-            found = {"kind": gvk.kind, "apiVersion": gvk.api_version, **decoded}
+            found = bodies.with_head(gvk, decoded)
     except DecodeError as error:
         raise refused(str(error)) from None
     faults = [*strict, *(sorted(faults) if shown is not None else faults)]
@@ -188,21 +189,13 @@ def _decoded(type_: Type, value: Any, *, direct: bool, strict: bool) -> Held:
         return hold(type_, restore(type_, value), strict=strict)
 
 
-def _split(api_version: str) -> tuple[str, str]:
-    group, _, version = api_version.rpartition("/")
-    return group, version
-
-
-def _check_identity(scope: Scope, entry: Entry, obj: Obj, *, apply: bool = False) -> None:
-    """`apply`: an applied UID is no precondition; that it cannot change is said by validation."""
-    meta, old = obj["metadata"], entry.obj["metadata"]
-    uid = meta.get("uid")
-    if uid and not apply and uid != old.get("uid"):
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old.get('uid', '')}"
-        raise errors.conflict(*scope.qualified, scope.info.name, why)
-    if meta.get("name") != old.get("name"):
-        text_ = f"the name of the object ({meta.get('name', '')}) does not match the name on the URL ({old['name']})"
-        raise errors.bad_request(text_)
+def _said(scope: Scope, gvk: GVK, patched: Obj) -> GVK:
+    """The kind that a patched object says it is of. Without a version, what is in it gets lost upstream. Raises 400."""
+    version = patched.get("apiVersion")
+    if not version:
+        names.check_name(scope, {})
+    group, _, version = str(version).rpartition("/")
+    return GVK(group, version, str(patched.get("kind") or gvk.kind))
 
 
 async def _apply(scope: Scope, patch: Any, options: WriteOptions, strict: list[str]) -> Response:
@@ -216,10 +209,7 @@ async def _apply(scope: Scope, patch: Any, options: WriteOptions, strict: list[s
             why = f"error converting YAML to JSON: yaml: unmarshal errors:\n{told}"
             raise errors.bad_request(f"error strict decoding patch: {why}")
         obj = _typed(scope, served.gvk, served.type, obj)
-        if entry is not None:
-            _check_identity(scope, entry, obj, apply=True)
-        else:
-            names.check_name(scope, obj["metadata"])
+        names.check_name(scope, obj["metadata"])
         served.kind.default(obj)
         names.settle_namespace(scope, obj["metadata"])
         return await admitted(scope, served.inward(obj), entry, options)
