@@ -24,7 +24,8 @@ def program(name: str) -> str:
     """The path of one of upstream's programs; the test is skipped where there is none."""
     found = shutil.which(name, path=f"{PEERS}{os.pathsep}{os.environ.get('PATH', '')}")
     if found is None:
-        pytest.skip(f"{name} is not here: ./dev peers builds it, or put it on the PATH")
+        how = "go builds it from etcd's repositories" if name in ("etcdutl", "bbolt") else "./dev peers builds it"
+        pytest.skip(f"{name} is neither in .peers/bin nor on the PATH: {how}")
     return found
 
 
