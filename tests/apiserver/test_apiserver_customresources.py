@@ -1,0 +1,122 @@
+"""Custom resources: their versions, subresources, rules, and what becomes of them when their definition goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asking import Call
+
+from pilothouse.api.exchange import Response
+from pilothouse.api.objects import Obj
+from pilothouse.clock import RealClock
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+MERGE = "application/merge-patch+json"
+BOATS = "/apis/sea.example.com/{}/namespaces/default/boats"
+
+
+def _version(name: str, spec: Obj, **more: Any) -> Obj:
+    properties = {"spec": {"type": "object", "properties": spec}, "status": {"type": "object", "properties": spec}}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": properties}}
+    return {"name": name, "served": True, "storage": False, "schema": schema, **more}
+
+
+def _definition(*versions: Obj) -> Obj:
+    names = {"plural": "boats", "kind": "Boat"}
+    spec = {"group": "sea.example.com", "scope": "Namespaced", "names": names, "versions": list(versions)}
+    metadata = {"name": "boats.sea.example.com"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": metadata,
+        "spec": spec,
+    }
+
+
+def _boat(version: str, **content: Any) -> Obj:
+    return {"apiVersion": f"sea.example.com/{version}", "kind": "Boat", "metadata": {"name": "ark"}, **content}
+
+
+def _object(response: Response) -> Obj:
+    assert response.object is not None
+    return response.object
+
+
+async def _until(call: Call, address: str, status: int) -> Response:
+    for _ in range(500):
+        response = await call("GET", address)
+        if response.status == status:
+            return response
+        await RealClock().sleep(0.02)
+    raise AssertionError(f"{address}: {response.status}")
+
+
+async def _define(call: Call, *versions: Obj) -> None:
+    assert (await call("POST", DEFINITIONS, _definition(*versions))).status == 201
+    await _until(call, BOATS.format(versions[0]["name"]), 200)
+
+
+async def test_each_version_shows_its_own_schema(call: Call) -> None:
+    a = _version("v1", {"a": {"type": "string"}, "one": {"type": "integer", "default": 1}}, storage=True)
+    b = _version("v2", {"a": {"type": "string"}, "two": {"type": "integer", "default": 2}}, deprecated=True)
+    await _define(call, a, b)
+    made = await call("POST", BOATS.format("v1"), _boat("v1", spec={"a": "x", "unknown": 1}))
+    assert (made.status, _object(made)["spec"]) == (201, {"a": "x", "one": 1})
+    assert made.warnings == ['unknown field "spec.unknown"']
+    shown = await call("GET", BOATS.format("v2") + "/ark")
+    assert _object(shown)["apiVersion"] == "sea.example.com/v2"
+    assert _object(shown)["spec"] == {"a": "x"}  # its defaults come with writes in it
+    assert shown.warnings == ["sea.example.com/v2 Boat is deprecated"]
+
+
+async def test_status_is_written_by_itself(call: Call) -> None:
+    await _define(call, _version("v1", {"n": {"type": "integer"}}, storage=True, subresources={"status": {}}))
+    address = BOATS.format("v1")
+    made = await call("POST", address, _boat("v1", spec={"n": 1}, status={"n": 9}))
+    assert "status" not in _object(made)
+    change = {"spec": {"n": 5}, "status": {"n": 7}}
+    written = await call("PATCH", f"{address}/ark/status", change, content_type=MERGE)
+    assert (_object(written)["spec"], _object(written)["status"]) == ({"n": 1}, {"n": 7})
+    assert _object(written)["metadata"]["generation"] == 1
+    written = await call("PATCH", f"{address}/ark", change, content_type=MERGE)
+    assert (_object(written)["spec"], _object(written)["metadata"]["generation"]) == ({"n": 5}, 2)
+
+
+async def test_rules_that_come_later_let_be_what_is_not_changed(call: Call) -> None:
+    await _define(call, _version("v1", {"n": {"type": "integer"}, "m": {"type": "integer"}}, storage=True))
+    address = f"{BOATS.format('v1')}/ark"
+    assert (await call("POST", BOATS.format("v1"), _boat("v1", spec={"n": 9}))).status == 201
+    rule = {"type": "integer", "x-kubernetes-validations": [{"rule": "self < 5"}]}
+    version = _version("v1", {"n": rule, "m": {"type": "integer"}}, storage=True)
+    changed = await call(
+        "PATCH", f"{DEFINITIONS}/boats.sea.example.com", {"spec": {"versions": [version]}}, content_type=MERGE
+    )
+    assert changed.status == 200
+    for _ in range(500):
+        response = await call("PATCH", f"{address}?dryRun=All", {"spec": {"n": 8}}, content_type=MERGE)
+        if response.status == 422:
+            break
+        await RealClock().sleep(0.02)
+    assert "spec.n: Invalid value: 8: failed rule: self < 5" in _object(response)["message"]
+    response = await call("PATCH", address, {"spec": {"m": 1}}, content_type=MERGE)
+    assert response.status == 200
+    assert response.warnings == ["spec.n: Invalid value: 9: failed rule: self < 5"]
+
+
+async def test_objects_go_before_their_definition(call: Call) -> None:
+    await _define(call, _version("v1", {"n": {"type": "integer"}}, storage=True))
+    address, definition = BOATS.format("v1"), f"{DEFINITIONS}/boats.sea.example.com"
+    held = _boat("v1", spec={"n": 1})
+    held["metadata"] = {"name": "ark", "finalizers": ["example.com/held"]}
+    assert (await call("POST", address, held)).status == 201
+    assert (await call("DELETE", definition)).status == 200
+    await RealClock().sleep(0.1)
+    left = await call("GET", definition)
+    assert _object(left)["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
+    assert [c["status"] for c in _object(left)["status"]["conditions"] if c["type"] == "Terminating"] == ["True"]
+    held["metadata"]["name"] = "raft"
+    assert (await call("POST", address, held)).status == 403
+    freed = await call("PATCH", f"{address}/ark", {"metadata": {"finalizers": None}}, content_type=MERGE)
+    assert freed.status == 200
+    await _until(call, definition, 404)
+    assert (await call("GET", address)).status == 404
