@@ -8,7 +8,7 @@ import pytest
 
 from pilothouse.api.cel.interpreter import CostLimitExceeded
 from pilothouse.api.kinds import kind_of
-from pilothouse.api.kinds.resource import expressions
+from pilothouse.api.kinds.resource import conversion, expressions, resource_claim
 
 CLAIM: dict[str, Any] = {
     "metadata": {"name": "c", "namespace": "n"},
@@ -172,3 +172,67 @@ def test_selectors(expression: str, matches: bool) -> None:
 def test_selectors_are_limited() -> None:
     with pytest.raises(CostLimitExceeded):
         expressions.matches("lists.range(900000).all(i, i >= 0)", SLICE["spec"]["devices"][0], "gpu.example.com")
+
+
+EXACT = {"deviceClassName": "c", "selectors": [], "allocationMode": "ExactCount", "count": 1}
+CHOICE = [{"name": "s", "deviceClassName": "c"}]
+
+
+@pytest.mark.parametrize(
+    ("v1beta1", "v1"),
+    [
+        ({"name": "r", **EXACT}, {"name": "r", "exactly": EXACT}),
+        ({"name": "r", "deviceClassName": "", "firstAvailable": CHOICE}, {"name": "r", "firstAvailable": CHOICE}),
+        ({"name": "r", "deviceClassName": ""}, {"name": "r"}),
+        (
+            {"name": "r", "deviceClassName": "", "adminAccess": False},
+            {"name": "r", "exactly": {"deviceClassName": "", "adminAccess": False}},
+        ),
+    ],
+)
+def test_requests_have_another_form_in_v1beta1(v1beta1, v1):
+    def claim(version, request):
+        spec = {"devices": {"requests": [request]}}
+        return {
+            "apiVersion": f"resource.k8s.io/{version}",
+            "kind": "ResourceClaim",
+            "metadata": {"name": "a"},
+            "spec": spec,
+        }
+
+    assert conversion.claim_from(claim("v1beta1", v1beta1)) == claim("v1", v1)
+    assert conversion.claim_to(claim("v1", v1)) == claim("v1beta1", v1beta1)
+
+
+@pytest.mark.parametrize(
+    ("request_", "defaulted"),
+    [
+        ({"deviceClassName": "c"}, {"deviceClassName": "c", "allocationMode": "ExactCount", "count": 1}),
+        ({"deviceClassName": "c", "allocationMode": "All"}, {"deviceClassName": "c", "allocationMode": "All"}),
+        (
+            {"firstAvailable": [{"name": "s"}]},
+            {"firstAvailable": [{"name": "s", "allocationMode": "ExactCount", "count": 1}]},
+        ),
+        ({"tolerations": [{"key": "k"}]}, {"tolerations": [{"key": "k", "operator": "Equal"}]}),
+    ],
+)
+def test_requests_of_v1beta1_have_their_defaults(request_, defaulted):
+    obj = {"apiVersion": "resource.k8s.io/v1beta1", "spec": {"devices": {"requests": [request_]}}}
+    resource_claim.KIND.default(obj)
+    assert obj["spec"]["devices"]["requests"] == [defaulted]
+
+
+def test_devices_have_another_form_in_v1beta1():
+    def of(version, **spec):
+        return {"apiVersion": f"resource.k8s.io/{version}", "kind": "ResourceSlice", "spec": spec}
+
+    attributes = {"attributes": {"a": {"int": 1}}}
+    old = of(
+        "v1beta1",
+        nodeName="n",
+        allNodes=False,
+        devices=[{"name": "d", "basic": attributes}, {"name": "e", "basic": {}}],
+    )
+    new = of("v1", nodeName="n", devices=[{"name": "d", **attributes}, {"name": "e"}])
+    assert conversion.slice_from(old) == new
+    assert conversion.slice_to(new) == {**old, "spec": {k: v for k, v in old["spec"].items() if k != "allNodes"}}

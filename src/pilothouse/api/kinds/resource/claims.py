@@ -85,19 +85,25 @@ CLAIM_RULES: Final = fields({"devices": [struct(fields({
 }))]})  # fmt: skip
 
 
-def default(claim: Obj) -> None:
-    """Of a claim's spec: how many devices a request is for, and how tolerations compare."""
+def default(claim: Obj, *, flat: bool = False) -> None:
+    """Of a claim's spec: how many devices a request is for, and how tolerations compare. `flat`: v1beta1's form."""
     for request in (claim.get("devices") or {}).get("requests") or ():
-        for part in [request.get("exactly"), *(request.get("firstAvailable") or ())]:
+        exact = request if flat else request.get("exactly")
+        for part in [exact, *(request.get("firstAvailable") or ())]:
             if part is None:
                 continue
-            if not part.get("allocationMode"):
-                part["allocationMode"] = "ExactCount"
-            if part["allocationMode"] == "ExactCount" and not part.get("count"):
-                part["count"] = 1
+            if part is not request or part.get("deviceClassName"):
+                _default_count(part)
             for toleration in part.get("tolerations") or ():
                 if not toleration.get("operator"):
                     toleration["operator"] = "Equal"
+
+
+def _default_count(part: Obj) -> None:
+    if not part.get("allocationMode"):
+        part["allocationMode"] = "ExactCount"
+    if part["allocationMode"] == "ExactCount" and not part.get("count"):
+        part["count"] = 1
 
 
 def drop_disabled(claim: Obj) -> None:

@@ -11,7 +11,7 @@ from pilothouse.api.kinds.common.declarative import covered, fields, immutable, 
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import drop_status, keep, keep_metadata
 from pilothouse.api.kinds.kind import Kind
-from pilothouse.api.kinds.resource import claim_status, claims
+from pilothouse.api.kinds.resource import claim_status, claims, conversion
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
@@ -20,7 +20,7 @@ _STATUS_RULES = fields({"status": [struct(claim_status.STATUS_RULES)]})
 
 
 def _default(obj: Obj) -> None:
-    claims.default(obj.get("spec") or {})
+    claims.default(obj.get("spec") or {}, flat=conversion.is_v1beta1(obj))
 
 
 def _prepare_create(obj: Obj) -> None:
@@ -88,4 +88,6 @@ KIND = Kind(
     validate_update=_validate_update,
     validate_status=_validate_status,
     row=_row,
+    decode={"v1beta1": conversion.claim_from},
+    encode={"v1beta1": conversion.claim_to},
 )

@@ -10,7 +10,7 @@ from pilothouse.api.kinds.common.declarative import fields, struct
 from pilothouse.api.kinds.common.strategy import immutable
 from pilothouse.api.kinds.core.podspec.templatemeta import template_metadata
 from pilothouse.api.kinds.kind import Kind
-from pilothouse.api.kinds.resource import claims
+from pilothouse.api.kinds.resource import claims, conversion
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
@@ -23,7 +23,7 @@ def _claim(obj: Obj) -> Obj:
 
 
 def _default(obj: Obj) -> None:
-    claims.default(_claim(obj))
+    claims.default(_claim(obj), flat=conversion.is_v1beta1(obj))
 
 
 def _prepare_create(obj: Obj) -> None:
@@ -60,5 +60,7 @@ KIND = Kind(
     validate=_validate,
     validate_update=_validate_update,
     row=_row,
+    decode={"v1beta1": conversion.template_from},
+    encode={"v1beta1": conversion.template_to},
     reset_fields=frozenset(),
 )

@@ -11,7 +11,7 @@ from pilothouse.api.kinds.common.declarative import fields, max_items, optional,
 from pilothouse.api.kinds.common.nodes import node_selector
 from pilothouse.api.kinds.common.strategy import first_generation, next_generation
 from pilothouse.api.kinds.kind import Kind
-from pilothouse.api.kinds.resource import devices, forms
+from pilothouse.api.kinds.resource import conversion, devices, forms
 from pilothouse.api.kinds.resource.forms import each_once
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
@@ -175,5 +175,7 @@ KIND = Kind(
     fields=_fields,
     field_names=frozenset({"spec.nodeName", "spec.driver"}),
     row=_row,
+    decode={"v1beta1": conversion.slice_from},
+    encode={"v1beta1": conversion.slice_to},
     reset_fields=frozenset(),
 )
