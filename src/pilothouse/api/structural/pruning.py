@@ -76,23 +76,28 @@ def _all(value: Any, path: str, unknown: list[str]) -> None:
             _all(item, f"{path}[{i}]", unknown)
 
 
-def drop_nulls(value: Any, schema: Obj | None) -> None:
+def drop_nulls(value: Any, schema: Obj) -> None:
     """Changes value: fields that are null, may not be, and have no default."""
     if isinstance(value, dict):
-        properties = (schema or {}).get("properties") or {}
-        rest = (schema or {}).get("additionalProperties")
-        for name in list(value):
-            inner = properties.get(name)
-            if inner is None and isinstance(rest, dict):
-                inner = rest
-            found = value[name]
+        properties, rest = schema.get("properties") or {}, schema.get("additionalProperties")
+        rest = rest if isinstance(rest, dict) else None
+        if not properties and rest is None:
+            return
+        nulls = []
+        for name, found in value.items():
             if found is None:
+                inner = properties.get(name, rest)
                 if inner is not None and not inner.get("nullable") and inner.get("default") is None:
-                    del value[name]
-            elif isinstance(found, (dict, list)):
-                drop_nulls(found, inner)
+                    nulls.append(name)
+            elif type(found) is dict or type(found) is list:
+                inner = properties.get(name, rest)
+                if inner is not None:
+                    drop_nulls(found, inner)
+        for name in nulls:
+            del value[name]
     elif isinstance(value, list):
-        items = (schema or {}).get("items")
-        for item in value:
-            if isinstance(item, (dict, list)):
-                drop_nulls(item, items if isinstance(items, dict) else None)
+        items = schema.get("items")
+        if isinstance(items, dict):
+            for item in value:
+                if type(item) is dict or type(item) is list:
+                    drop_nulls(item, items)
