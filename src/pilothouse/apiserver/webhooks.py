@@ -58,11 +58,12 @@ class Webhook:
         except aiohttp.ClientError as e:
             raise ValueError(f"{shown}: {e}") from None
         if answer.status >= 400:
-            raise ValueError(_refusal(answer.status, raw))
+            is_text = answer.headers.get("Content-Type", "text/").startswith("text/")
+            raise ValueError(_refusal(answer.status, raw if is_text else b""))
         try:
             return orjson.loads(raw)
-        except orjson.JSONDecodeError as e:
-            raise ValueError(f"couldn't get version/kind; json parse error: {e}") from None
+        except orjson.JSONDecodeError:
+            raise ValueError(_UNREADABLE) from None
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:
@@ -98,6 +99,12 @@ class Webhook:
                     address = endpoint["addresses"][0]
                     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         return ""
+
+
+_UNREADABLE: Final = (
+    "couldn't get version/kind; json parse error: json: cannot unmarshal string into Go value of type struct "
+    '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+)  # what upstream says of anything that is no JSON: it was taken for YAML
 
 
 def _refused(error: OSError) -> bool:

@@ -60,6 +60,9 @@ class Converter:
         if self._version == "v1":
             wanted = "apiextensions.k8s.io/v1, Kind=ConversionReview"
             got = f"{answer.get('apiVersion') or ''}, Kind={answer.get('kind') or ''}"
+            if not str(answer.get("apiVersion") or "").startswith("apiextensions.k8s.io/") and answer.get("kind"):
+                known = f'no kind "{answer["kind"]}" is registered for version "{answer.get("apiVersion") or ""}"'
+                raise ValueError(f'{known} in scheme "pkg/runtime/scheme.go:111"')
             if got != wanted:
                 raise ValueError(f"expected webhook response of {wanted}, got {got}")
         response = answer.get("response")
