@@ -119,4 +119,4 @@ async def test_objects_go_before_their_definition(call: Call) -> None:
     freed = await call("PATCH", f"{address}/ark", {"metadata": {"finalizers": None}}, content_type=MERGE)
     assert freed.status == 200
     await _until(call, definition, 404)
-    assert (await call("GET", address)).status == 404
+    await _until(call, address, 404)
