@@ -54,6 +54,9 @@ def managed(obj: Obj) -> dict[tuple[str, str, str], Obj]:
         ({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}}, "/v1, Kind=Secret"),
         ({"kind": "ConfigMap", "metadata": {"name": "a"}}, "/, Kind=ConfigMap"),
         ({"apiVersion": "apps/v2", "kind": "ConfigMap"}, "apps/v2, Kind=ConfigMap"),
+        ({"apiVersion": True, "kind": "ConfigMap"}, "/, Kind=ConfigMap"),
+        ({"apiVersion": "v1", "kind": 1}, "/v1, Kind="),
+        ({"apiVersion": "a/b/c", "kind": "ConfigMap"}, "/, Kind="),
     ],
 )
 async def test_other_kinds_are_refused(call: Call, body: Obj, what: str) -> None:

@@ -226,9 +226,11 @@ def _applied(scope: Scope, gvk: GVK, type_: Type | None, patch: Any) -> Obj:
     if not isinstance(patch, dict):
         what = f"json: cannot unmarshal {go_kind(patch)} into Go value of type map[string]interface {{}}"
         raise errors.bad_request(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {what}")
-    version = patch.get("apiVersion") or ""
-    what = f"{version}, Kind={patch.get('kind') or ''}"
-    if version != gvk.api_version or patch.get("kind") != gvk.kind:
+    version, kind = (text if isinstance(text, str) else "" for text in (patch.get("apiVersion"), patch.get("kind")))
+    if version.count("/") > 1:
+        version = kind = ""
+    what = f"{version}, Kind={kind}"
+    if (version, kind) != (gvk.api_version, gvk.kind):
         raise errors.bad_request(f"invalid object type: {what if '/' in version else '/' + what}")
     meta = patch.get("metadata")
     meta = meta if isinstance(meta, dict) else {}
