@@ -1,7 +1,6 @@
 """Asks our API server what upstream's was asked, and compares: `./dev oracle [--only Pod] [--show 5]`.
 
-Starts the API server on the embedded store alone, without controllers, in a directory of its own, and hands its address to the
-oracle's own program. Without --golden all recorded cases are asked.
+Hands the address of an API server of its own to the oracle's program. Without --golden all recorded cases are asked.
 """
 
 from __future__ import annotations
@@ -9,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pilothouse.api.exchange import UserInfo
@@ -23,11 +24,9 @@ ORACLE = Path(__file__).resolve().parents[2] / "shared" / "oracle"
 TOKEN = "admintok"
 
 
-async def main(arguments: list[str]) -> int:
-    program = ORACLE / "oracle.py"
-    if not program.is_file():
-        sys.stderr.write(f"{program} is missing: the recorded answers are not part of this repository\n")
-        return 2
+@asynccontextmanager
+async def running() -> AsyncIterator[str]:
+    """The address of an API server on the embedded store alone, without controllers, in a directory of its own."""
     clock = RealClock()
     with tempfile.TemporaryDirectory() as directory:
         keys = pki.ensure(Path(directory) / "pki", clock, ("127.0.0.1",))
@@ -40,14 +39,22 @@ async def main(arguments: list[str]) -> int:
         server = APIServer(store, clock, config)
         await server.start()
         front = await http.serve(server, ssl_context=keys.server_context())
-        golden = [] if "--golden" in arguments else ["--golden", str(ORACLE / "golden" / "v1.37.2.jsonl.xz")]
-        command = [str(program), "check", "--server", f"https://127.0.0.1:{front.port}", "--token", TOKEN, *golden]
-        process = await asyncio.create_subprocess_exec(sys.executable, *command, *arguments)
-        code = await process.wait()
+        yield f"https://127.0.0.1:{front.port}"
         await front.stop()
         await server.stop()
         await store.close()
-    return code
+
+
+async def main(arguments: list[str]) -> int:
+    program = ORACLE / "oracle.py"
+    if not program.is_file():
+        sys.stderr.write(f"{program} is missing: the recorded answers are not part of this repository\n")
+        return 2
+    async with running() as url:
+        golden = [] if "--golden" in arguments else ["--golden", str(ORACLE / "golden" / "v1.37.2.jsonl.xz")]
+        command = [str(program), "check", "--server", url, "--token", TOKEN, *golden]
+        process = await asyncio.create_subprocess_exec(sys.executable, *command, *arguments)
+        return await process.wait()
 
 
 if __name__ == "__main__":
