@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's affair: tests measure no time.
+settings.register_profile("pilothouse", deadline=None)
+settings.load_profile("pilothouse")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
