@@ -131,6 +131,7 @@ class SimDisk(Files):
         self._step()
         content = self._open[file]
         del content.data[size:]
+        content.writes = [(at, written[: size - at]) for at, written in content.writes if at < size]
         content.size = size
 
     def sync(self, file: int) -> None:

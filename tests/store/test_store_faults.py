@@ -8,7 +8,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from simdisk import PowerLoss, SimDisk
 
@@ -99,6 +99,7 @@ STEPS = st.lists(st.sampled_from([-1, 0, 1, 1, 2, 9]), min_size=1, max_size=12)
 
 
 @settings(max_examples=250, deadline=None)
+@example(0, [([9], 13, "EIO"), ([-1], 14, "power")])
 @given(
     st.integers(0, 1000),
     st.lists(
