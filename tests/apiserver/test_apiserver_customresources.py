@@ -120,3 +120,14 @@ async def test_objects_go_before_their_definition(call: Call) -> None:
     assert freed.status == 200
     await _until(call, definition, 404)
     await _until(call, address, 404)
+
+
+async def test_no_patch_takes_the_kind_away(call: Call) -> None:
+    await _define(call, _version("v1", {"n": {"type": "integer"}}, storage=True))
+    address = BOATS.format("v1")
+    assert (await call("POST", address, _boat("v1", spec={"n": 1}))).status == 201
+    for patch in ({"kind": None}, {"kind": ""}, {"kind": None, "apiVersion": None}):
+        refused = await call("PATCH", f"{address}/ark", patch, content_type=MERGE)
+        assert refused.status == 422
+        assert "Object 'Kind' is missing in '{" in _object(refused)["message"]
+    assert _object(await call("GET", f"{address}/ark"))["kind"] == "Boat"

@@ -152,6 +152,8 @@ def _read(
     custom = scope.served.stored.custom and gvk == scope.served.gvk
     if custom and (isinstance(patched.get("kind"), str) and patched["kind"] not in ("", gvk.kind)):
         raise bodies.wrong_kind(scope, gvk, gvk._replace(kind=patched["kind"]), patched)
+    if custom and patched.get("kind") in (None, ""):
+        raise refused(f"Object 'Kind' is missing in '{field.render(in_order(patched))}'")
     if shown is None:  # the result of a strategic merge patch is of the type that it was before, whatever it says
         actual = _said(scope, gvk, patched)
         if actual != gvk:
