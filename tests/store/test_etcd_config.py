@@ -55,6 +55,7 @@ def test_a_file_is_all_there_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--nonsense"], "unknown flag --nonsense; see pilothouse etcd --help"),
         (["--nonsense=1"], "unknown flag --nonsense; see pilothouse etcd --help"),
         (["stray"], '"stray" is not a flag; see pilothouse etcd --help'),
         (["--name"], "flag needs an argument: --name"),

@@ -215,7 +215,7 @@ def read(arguments: Iterable[str], environment: Mapping[str, str]) -> tuple[Conf
                 raise BadConfig(f"--{flag} is not possible here: {_REFUSED[flag]}")
         elif flag in WITHOUT_EFFECT:
             idle.append(flag)
-        elif flag in flags or file:
+        elif file:
             raise BadConfig(f"unknown flag --{flag}; see pilothouse etcd --help")
     config.check()
     return config, idle
@@ -230,6 +230,8 @@ def _arguments(arguments: list[str]) -> dict[str, Any]:
             raise BadConfig(f'"{argument}" is not a flag; see pilothouse etcd --help')
         flag, given, value = argument.lstrip("-").partition("=")
         kind = Config.__dataclass_fields__[_KNOWN[flag]].type if flag in _KNOWN else ""
+        if not _is_known(flag):
+            raise BadConfig(f"unknown flag --{flag}; see pilothouse etcd --help")
         if not given:
             if kind == "bool" or flag in _SWITCHES_WITHOUT_EFFECT:
                 value = "true"
@@ -239,6 +241,10 @@ def _arguments(arguments: list[str]) -> dict[str, Any]:
                 raise BadConfig(f"flag needs an argument: --{flag}")
         found[flag] = value
     return found
+
+
+def _is_known(flag: str) -> bool:
+    return flag in _KNOWN or flag in _OLD_NAMES or flag in WITHOUT_EFFECT or flag in _REFUSED or flag == "config-file"
 
 
 def _file(path: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ await front.close()        # the store stays open
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from hashlib import sha1
@@ -124,7 +125,7 @@ class Front:
         try:
             return await self.server.listen(where.host, where.port, tls if where.secure else None, grpc=grpc)
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             raise BadConfig(f"--{flag}: cannot listen on {url}: {reason}") from None
 
     async def close(self) -> None:
