@@ -80,12 +80,17 @@ async def open_store(
             disk.open(loading)
         loading.finish()
 
+    collects = gc.isenabled()
+    gc.disable()  # loading makes no garbage, and a collector that looks for it takes half the time
     try:
         await asyncio.get_running_loop().run_in_executor(executor, load)
     except BaseException:
         if executor is not None:
             executor.shutdown(wait=False)
         raise
+    finally:
+        if collects:
+            gc.enable()
     if len(loading.state.live) > _SLICE:
         gc.freeze()  # what was loaded stays: no collection need look at it again
     return EmbeddedStore(disk, executor, loading, clock, quota_bytes, max_txn_ops, max_request_bytes)

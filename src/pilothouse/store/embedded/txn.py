@@ -40,7 +40,8 @@ def check(op: Op, max_ops: int = MAX_OPS, max_bytes: int = MAX_REQUEST_BYTES) ->
     _check_op(op, max_ops)
     if isinstance(op, Txn):
         for branch in (op.success, op.failure):
-            _check_intervals(branch)
+            if len(branch) > 1 or (branch and isinstance(branch[0], Txn)):
+                _check_intervals(branch)
     if _size(op) > max_bytes:
         raise InvalidRequest("etcdserver: request is too large")
 
