@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from asking import Call
@@ -11,6 +12,7 @@ from pilothouse.api.objects import Obj
 from pilothouse.clock import RealClock
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 MERGE = "application/merge-patch+json"
 BOATS = "/apis/sea.example.com/{}/namespaces/default/boats"
 
@@ -103,6 +105,11 @@ async def test_rules_that_come_later_let_be_what_is_not_changed(call: Call) -> N
     assert response.warnings == ["spec.n: Invalid value: 9: failed rule: self < 5"]
 
 
+async def _terminating(call: Call, definition: str) -> list[str]:
+    found = _object(await call("GET", definition))["status"]["conditions"]
+    return [c["status"] for c in found if c["type"] == "Terminating"]
+
+
 async def test_objects_go_before_their_definition(call: Call) -> None:
     await _define(call, _version("v1", {"n": {"type": "integer"}}, storage=True))
     address, definition = BOATS.format("v1"), f"{DEFINITIONS}/boats.sea.example.com"
@@ -110,12 +117,12 @@ async def test_objects_go_before_their_definition(call: Call) -> None:
     held["metadata"] = {"name": "ark", "finalizers": ["example.com/held"]}
     assert (await call("POST", address, held)).status == 201
     assert (await call("DELETE", definition)).status == 200
-    await RealClock().sleep(0.1)
-    left = await call("GET", definition)
-    assert _object(left)["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
-    assert [c["status"] for c in _object(left)["status"]["conditions"] if c["type"] == "Terminating"] == ["True"]
+    assert await _terminating(call, definition) == ["True"]
+    assert _object(await call("GET", definition))["metadata"]["finalizers"] == [FINALIZER]
     held["metadata"]["name"] = "raft"
-    assert (await call("POST", address, held)).status == 403
+    while (made := await call("POST", f"{address}?dryRun=All", held)).status == 201:  # until the deletion is noticed
+        await RealClock().sleep(0.02)
+    assert made.status == 403
     freed = await call("PATCH", f"{address}/ark", {"metadata": {"finalizers": None}}, content_type=MERGE)
     assert freed.status == 200
     await _until(call, definition, 404)
@@ -131,3 +138,65 @@ async def test_no_patch_takes_the_kind_away(call: Call) -> None:
         assert refused.status == 422
         assert "Object 'Kind' is missing in '{" in _object(refused)["message"]
     assert _object(await call("GET", f"{address}/ark"))["kind"] == "Boat"
+
+
+async def test_objects_of_unserved_versions_go_too(call: Call) -> None:
+    version = _version("v1", {"n": {"type": "integer"}}, storage=True)
+    await _define(call, version)
+    address, definition = BOATS.format("v1"), f"{DEFINITIONS}/boats.sea.example.com"
+    assert (await call("POST", address, _boat("v1", spec={"n": 1}))).status == 201
+    unserved = {"spec": {"versions": [{**version, "served": False}]}}
+    assert (await call("PATCH", definition, unserved, content_type=MERGE)).status == 200
+    await _until(call, address, 404)
+    assert (await call("DELETE", definition)).status == 200
+    await _until(call, definition, 404)
+    await _define(call, version)
+    assert _object(await call("GET", address))["items"] == []
+
+
+async def _watched(call: Call, address: str) -> tuple[list[tuple[str, str]], asyncio.Task[None]]:
+    """A watch that has begun: what it sees of the one object that there is, until it ends."""
+    seen: list[tuple[str, str]] = []
+    response = await call("GET", f"{address}?watch=true")
+    events = response.events
+    assert events is not None
+
+    async def read() -> None:
+        async for batch in events:
+            seen.extend((e.type, e.object["apiVersion"]) for e in batch)
+
+    task = asyncio.create_task(read())
+    while not seen:
+        await RealClock().sleep(0.01)
+    return seen, task
+
+
+async def test_watches_end_where_what_they_show_changes(call: Call) -> None:
+    one, two = (_version(v, {"n": {"type": "integer"}}, storage=v == "v1") for v in ("v1", "v2"))
+    await _define(call, one, two)
+    definition = f"{DEFINITIONS}/boats.sea.example.com"
+    assert (await call("POST", BOATS.format("v1"), _boat("v1", spec={"n": 1}))).status == 201
+    wider = _version("v1", {"n": {"type": "integer"}, "m": {"type": "integer"}}, storage=True)
+    for versions in (
+        [one, {**two, "served": False}],
+        [wider, two],
+        [{**one, "storage": False}, {**two, "storage": True}],
+    ):
+        watches = [await _watched(call, BOATS.format("v1")), await _watched(call, BOATS.format("v1"))]
+        changed = {"spec": {"versions": versions}}
+        assert (await call("PATCH", definition, changed, content_type=MERGE)).status == 200
+        for seen, task in watches:
+            await asyncio.wait_for(task, 5)
+            assert seen == [("ADDED", "sea.example.com/v1")]
+
+
+async def test_watches_see_the_objects_go_with_their_definition(call: Call) -> None:
+    await _define(call, _version("v1", {"n": {"type": "integer"}}, storage=True))
+    definition = f"{DEFINITIONS}/boats.sea.example.com"
+    assert (await call("POST", BOATS.format("v1"), _boat("v1", spec={"n": 1}))).status == 201
+    seen, task = await _watched(call, BOATS.format("v1"))
+    label = {"metadata": {"labels": {"a": "b"}}}
+    assert (await call("PATCH", definition, label, content_type=MERGE)).status == 200
+    assert (await call("DELETE", definition)).status == 200
+    await asyncio.wait_for(task, 5)
+    assert seen == [("ADDED", "sea.example.com/v1"), ("DELETED", "sea.example.com/v1")]

@@ -13,10 +13,16 @@ from pilothouse.api.exchange import Request
 from pilothouse.api.kinds.apiextensions import conditions
 from pilothouse.api.kinds.apiextensions.conditions import FINALIZER, Condition
 from pilothouse.api.objects import Obj, copy
-from pilothouse.api.scheme import GVR
 from pilothouse.apiserver.core import api_server_user
 from pilothouse.apiserver.customresources.conversion import Converter
-from pilothouse.apiserver.customresources.served import of_definition
+from pilothouse.apiserver.customresources.served import Defined, of_definition
+from pilothouse.apiserver.handlers import delete
+from pilothouse.apiserver.handlers.options import DeleteOptions
+from pilothouse.apiserver.handlers.scope import Scope
+from pilothouse.apiserver.negotiation import Output
+from pilothouse.apiserver.registry.entries import Entry
+from pilothouse.apiserver.registry.resources import ServedResource
+from pilothouse.apiserver.requestinfo import RequestInfo
 from pilothouse.apiserver.webhooks import Webhook
 
 if TYPE_CHECKING:
@@ -35,7 +41,7 @@ class CustomResources:
 
     def __init__(self, server: APIServer) -> None:
         self._server = server
-        self._served: dict[str, tuple[Obj, tuple[GVR, ...]]] = {}  # by the definition's name: what was served of it
+        self._defined: dict[str, tuple[Obj, Defined]] = {}  # by the definition's name: what was served of it
         self._clearing: set[str] = set()  # uids of definitions whose objects are being deleted
 
     async def start(self) -> None:
@@ -55,7 +61,7 @@ class CustomResources:
         objects = self._server.objects
         await objects.fresh()
         present = {d["metadata"]["name"] for d in objects.list(GROUP, RESOURCE)}
-        for name in self._served.keys() - present:
+        for name in self._defined.keys() - present:
             self._forget(name)
         request = Request("GET", f"/apis/{GROUP}/v1/{RESOURCE}", [("watch", "true")], user=api_server_user())
         response = await self._server.handle(request)
@@ -118,20 +124,21 @@ class CustomResources:
         if not conditions.holds(definition, "NamesAccepted") and not conditions.holds(definition, "Established"):
             return
         registry, name = self._server.registry, definition["metadata"]["name"]
-        before, served = self._served.get(name, ({}, ()))
-        if before and not _serves_otherwise(before, definition):
+        known = self._defined.get(name)
+        if known is not None and not _serves_otherwise(known[0], definition):
+            if definition["metadata"].get("deletionTimestamp"):
+                for one in known[1].served:
+                    one.terminating = True  # watches go on, and see the objects go
             return
-        resources = of_definition(definition, self._converter(definition))
-        gvrs = tuple(r.gvr for r in resources)
-        gone = [g for g in served if g not in gvrs]
-        if gone:
-            registry.remove(*gone)
-        if before and before["metadata"].get("uid") != definition["metadata"].get("uid"):
-            self._server.core.drop_storage(definition["spec"]["group"], definition["spec"]["names"]["plural"])
-        self._served[name] = (definition, gvrs)
-        registry.add(*resources)
-        for one in resources[:1]:
-            self._server.core.storage(one.stored)
+        defined = of_definition(definition, self._converter(definition))
+        if known is not None:
+            present = {one.gvr for one in defined.served}
+            registry.remove(*(one.gvr for one in known[1].served if one.gvr not in present))
+            if known[0]["metadata"].get("uid") != definition["metadata"].get("uid"):
+                self._server.core.drop_storage(*defined.storage.gvr[::2])
+        self._defined[name] = (definition, defined)
+        registry.add(*defined.served)
+        self._server.core.storage(defined.storage.stored)
 
     def _converter(self, definition: Obj) -> Converter | None:
         conversion = definition["spec"].get("conversion") or {}
@@ -143,10 +150,10 @@ class CustomResources:
         return Converter(kind, webhook.get("conversionReviewVersions") or [], call, self._server.clock.uuid)
 
     def _forget(self, name: str) -> None:
-        _, gvrs = self._served.pop(name, ({}, ()))
-        if gvrs:
-            self._server.registry.remove(*gvrs)
-            self._server.core.drop_storage(gvrs[0].group, gvrs[0].resource)
+        known = self._defined.pop(name, None)
+        if known is not None:
+            self._server.registry.remove(*(one.gvr for one in known[1].served))
+            self._server.core.drop_storage(*known[1].storage.gvr[::2])
 
     def _clear_up(self, definition: Obj) -> None:
         metadata = definition["metadata"]
@@ -189,19 +196,18 @@ class CustomResources:
 
     async def _deleted(self, definition: Obj) -> Condition:
         """What the condition Terminating says once every object was asked to go."""
-        spec, objects, clock = definition["spec"], self._server.objects, self._server.clock
-        group, plural = spec["group"], spec["names"]["plural"]
-        served = self._server.registry.any_version(group, plural)
-        if served is None:
-            return conditions.DELETED  # no version is served: nothing can be reached
-        await self._server.core.storage(served.stored).cache.ready()
+        known = self._defined.get(definition["metadata"]["name"])
+        if known is None:
+            return conditions.DELETED
+        resource, feed, clock = known[1].storage, self._server.core.feed, self._server.clock
+        cache = self._server.core.storage(resource.stored).cache
+        await cache.ready()
         until_s = clock.monotonic() + _CLEARING_MAX_S
-        await objects.fresh()
+        await feed.fresh()
         failures: list[str] = []
-        for obj in list(objects.list(group, plural)):
-            metadata = obj["metadata"]
+        for entry in list(cache.entries()):
             try:
-                await objects.delete(group, plural, metadata.get("namespace", ""), metadata["name"], metadata["uid"])
+                await self._delete(resource, entry)
             except StatusError as error:
                 if error.code not in (404, 409):
                     failures.append(str(error))
@@ -210,13 +216,23 @@ class CustomResources:
             why = f"could not issue all deletes: {listed}"
             return Condition("Terminating", "True", "InstanceDeletionFailed", why)
         while True:
-            await objects.fresh()
-            if next(iter(objects.list(group, plural)), None) is None:
+            await feed.fresh()
+            if not len(cache):
                 return conditions.DELETED
             if clock.monotonic() >= until_s:
                 why = "could not confirm zero CustomResources remaining: context deadline exceeded"
                 return Condition("Terminating", "True", "InstanceDeletionCheck", why)
             await clock.sleep(_RETRY_S)
+
+    async def _delete(self, resource: ServedResource, entry: Entry) -> None:
+        """Raises StatusError. Through no address: the storage version may be one that is not served."""
+        group, version, plural = resource.gvr
+        user = api_server_user()
+        info = RequestInfo(
+            True, "", "delete", "apis", group, version, entry.namespace, plural, name=entry.name
+        )  # fmt: skip
+        scope = Scope(self._server.core, info, Request("DELETE", "", [], user=user), user, resource, True, Output())
+        await delete.delete(scope, DeleteOptions(uid=entry.obj["metadata"]["uid"]))
 
 
 def _serves_otherwise(before: Obj, now: Obj) -> bool:
@@ -225,5 +241,4 @@ def _serves_otherwise(before: Obj, now: Obj) -> bool:
         before["spec"] != now["spec"]
         or (before.get("status") or {}).get("acceptedNames") != (now.get("status") or {}).get("acceptedNames")
         or before["metadata"].get("uid") != now["metadata"].get("uid")
-        or before["metadata"].get("deletionTimestamp") != now["metadata"].get("deletionTimestamp")
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from pilothouse.api.objects import Obj, copy
 from pilothouse.api.scheme import GVK, GVR, Resource, Subresource
@@ -105,8 +105,12 @@ class Versions:
                 pass  # what an older schema let in is shown as it is
 
 
-def of_definition(definition: Obj, converter: Converter | None = None) -> list[ServedResource]:
-    """Every served version."""
+class Defined(NamedTuple):
+    served: list[ServedResource]
+    storage: ServedResource  # in the storage version, which need not be served
+
+
+def of_definition(definition: Obj, converter: Converter | None = None) -> Defined:
     spec = definition["spec"]
     names = {**spec["names"], **(definition.get("status") or {}).get("acceptedNames", {})}
     group, plural = spec["group"], names["plural"]
@@ -124,11 +128,11 @@ def of_definition(definition: Obj, converter: Converter | None = None) -> list[S
         lambda: kind, home.api_version, {}, custom=True,
     )  # fmt: skip
     terminating = bool(definition["metadata"].get("deletionTimestamp"))
-    return [
-        _served(spec, names, version, stored, versions, terminating=terminating)
-        for version in spec["versions"]
-        if version.get("served")
-    ]
+    every = [_served(spec, names, version, stored, versions, terminating=terminating) for version in spec["versions"]]
+    return Defined(
+        [one for one, version in zip(every, spec["versions"], strict=True) if version.get("served")],
+        next(one for one in every if one.gvk == home),
+    )
 
 
 def _served(
