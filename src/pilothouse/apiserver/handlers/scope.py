@@ -13,6 +13,7 @@ from pilothouse.api.scheme import GVK
 from pilothouse.apiserver import negotiation
 from pilothouse.apiserver.contracts import AdmissionRequest, SubresourceStrategy
 from pilothouse.apiserver.core import Core
+from pilothouse.apiserver.handlers import undecodable
 from pilothouse.apiserver.negotiation import Output
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.resources import ServedResource
@@ -45,7 +46,12 @@ class Scope:
             return
         missing = [e for e in entries if not e.has(served)]
         if missing:
-            converted = await served.convert([e.obj for e in missing])
+            try:
+                converted = await served.convert([e.obj for e in missing])
+            except StatusError as error:
+                others = [e for e in missing if e.obj["apiVersion"] != served.gvr.api_version]
+                group, resource = self.qualified
+                raise undecodable.refusal(self.info.verb, group, resource, others, error.message) from error
             for entry, obj in zip(missing, converted, strict=True):
                 entry.put(served, obj)
 
