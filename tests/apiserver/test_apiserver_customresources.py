@@ -200,3 +200,20 @@ async def test_watches_see_the_objects_go_with_their_definition(call: Call) -> N
     assert (await call("DELETE", definition)).status == 200
     await asyncio.wait_for(task, 5)
     assert seen == [("ADDED", "sea.example.com/v1"), ("DELETED", "sea.example.com/v1")]
+
+
+async def test_rules_bear_lists_where_a_format_lets_them_in(call: Call) -> None:
+    schema = {"n": {"type": "integer"}, "at": {"type": "string", "format": "date-time"}}
+    version = _version("v1", schema, storage=True)
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["x-kubernetes-validations"] = [
+        {"rule": "self.n > 0"},
+        {"rule": "!has(self.at) || self.n < 2 || string(self.at) != ''"},
+    ]
+    await _define(call, version)
+    assert (await call("POST", BOATS.format("v1"), _boat("v1", spec={"n": 1, "at": [1]}))).status == 201
+    other = _boat("v1", spec={"n": 2, "at": [1]})
+    other["metadata"]["name"] = "raft"
+    refused = await call("POST", BOATS.format("v1"), other)
+    assert refused.status == 422
+    assert "expected string" in _object(refused)["message"]
