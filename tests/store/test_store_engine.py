@@ -188,6 +188,13 @@ async def test_it_says_why_it_cannot_open(tmp_path: Path) -> None:
         await open_store(tmp_path / "file", RealClock())
 
 
+async def test_a_directory_of_before_the_log_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "data.mdb").write_bytes(b"old")
+    with pytest.raises(Unavailable, match="was written by an older pilothouse"):
+        await open_store(tmp_path, RealClock())
+    assert (tmp_path / "data.mdb").read_bytes() == b"old"
+
+
 async def test_without_a_directory_it_is_in_memory_alone() -> None:
     store = await open_store(None, RealClock())
     await store.put(Put(b"a", b"1"))

@@ -17,6 +17,9 @@ from pilothouse.store.interface import Corrupt, InUse, Unavailable
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+_OLDER = "data.mdb"  # of before the log
+
+
 def open_failed(path: Path, error: OSError) -> Unavailable:
     """What to tell the one who asked for `path`."""
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -85,6 +88,8 @@ class Disk:
                 self.files.unlink(self.path / name)  # was never completed
         logs, snapshots = self._generations("log-"), self._generations("snapshot-")
         if not logs and not snapshots:
+            if _OLDER in self.files.names(self.path):
+                raise Unavailable(f"{self.path} was written by an older pilothouse; choose another data directory")
             self._log = self._create_log(0, 1)
             self.sequence = 1
             return
