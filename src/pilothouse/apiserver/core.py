@@ -20,6 +20,7 @@ from pilothouse.apiserver.contracts import (
 from pilothouse.apiserver.registry.feed import Feed
 from pilothouse.apiserver.registry.resources import Registry, Stored
 from pilothouse.apiserver.registry.storage import Leases, Storage
+from pilothouse.apiserver.tasks import Tasks
 from pilothouse.clock import Clock
 from pilothouse.store.interface import Store
 
@@ -48,11 +49,12 @@ class Core:
     registry: Registry
     feed: Feed
     leases: Leases
+    handle: Callable[[Request], Awaitable[Response]]  # the whole pipeline
+    tasks: Tasks = field(default_factory=Tasks)
     authenticator: Authenticator = field(default_factory=Open)
     authorizer: Authorizer = field(default_factory=Open)
     admission: Admission = field(default_factory=Open)
     allocators: Mapping[tuple[str, str], Allocator] = field(default_factory=dict)
-    handle: Callable[[Request], Awaitable[Response]] | None = None  # the whole pipeline
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _storages: dict[tuple[str, str], Storage] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ import gzip
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 
@@ -24,29 +24,11 @@ from pilothouse.apiserver import negotiation, routing, version
 from pilothouse.apiserver.handlers.delete import returns_object
 from pilothouse.apiserver.registry.resources import Registry, ServedResource
 
-if TYPE_CHECKING:
-    from pilothouse.apiserver.server import APIServer
-
 _JSON: Final = "application/json"
 _ROOT: Final = "/openapi/v3"
 _PROTOBUF: Final = {n: f"application/com.github.proto-openapi.spec.v{n}.v1.0+protobuf" for n in (2, 3)}
 _GZIP_LEVEL: Final = 1
 _YEAR_S: Final = 365 * 86400.0
-
-
-async def handle(server: APIServer, request: Request) -> Response:
-    """Any method reads, as upstream has it."""
-    if server.openapi is None:
-        server.openapi = OpenAPI(server.registry, server.clock.now)
-    openapi: OpenAPI = server.openapi
-    path = request.path
-    if path == "/openapi/v2":
-        return await openapi.whole(request)
-    if path == _ROOT:
-        return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, openapi.index())
-    if path.startswith(f"{_ROOT}/"):
-        return await openapi.part(request, path.removeprefix(f"{_ROOT}/"))
-    return routing.page_not_found()
 
 
 class Part:
@@ -102,6 +84,17 @@ class OpenAPI:
         self._whole: dict[str, bytes] = {}  # form → the OpenAPI 2 document
         self._making = asyncio.Lock()
         self._changed_s = now()
+
+    async def handle(self, request: Request) -> Response:
+        """Any method reads, as upstream has it."""
+        path = request.path
+        if path == "/openapi/v2":
+            return await self.whole(request)
+        if path == _ROOT:
+            return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, self.index())
+        if path.startswith(f"{_ROOT}/"):
+            return await self.part(request, path.removeprefix(f"{_ROOT}/"))
+        return routing.page_not_found()
 
     def parts(self) -> dict[str, Part]:
         """`api/v1`, `apis/apps/v1`, `version` … → its part."""

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Request
 from pilothouse.api.objects import Obj, copy
-from pilothouse.apiserver.core import api_server_user
-
-if TYPE_CHECKING:
-    from pilothouse.apiserver.server import APIServer
+from pilothouse.apiserver.contracts import Objects
+from pilothouse.apiserver.core import Core, api_server_user
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +29,8 @@ Handler = Callable[[str, Obj], Awaitable[None]]  # the event's type, the object
 class Judgements:
     """`start()` follows the objects in tasks of the server."""
 
-    def __init__(self, server: APIServer) -> None:
-        self._server = server
+    def __init__(self, core: Core, objects: Objects) -> None:
+        self._core, self._objects = core, objects
         self._follows_services = False
 
     def start(self) -> None:
@@ -41,14 +39,14 @@ class Judgements:
         self._spawn(_SERVICES, "apiservices", self._api_service_changed)
 
     def _spawn(self, group: str, resource: str, handler: Handler) -> None:
-        self._server.spawn(self._follow(group, resource, handler), f"judgements of {resource}")
+        self._core.tasks.spawn(self._follow(group, resource, handler), f"judgements of {resource}")
 
     async def _follow(self, group: str, resource: str, handler: Handler) -> None:
         base = f"/apis/{group}" if group else "/api"
         while True:
             try:
                 request = Request("GET", f"{base}/v1/{resource}", [("watch", "true")], user=api_server_user())
-                response = await self._server.handle(request)
+                response = await self._core.handle(request)
                 if response.events is None:
                     return
                 async for batch in response.events:
@@ -57,7 +55,7 @@ class Judgements:
                             await self._tell(handler, event.type, event.object)
             except Exception:
                 log.exception("the watch of %s", resource)
-            await self._server.clock.sleep(_RETRY_S)
+            await self._core.clock.sleep(_RETRY_S)
 
     async def _tell(self, handler: Handler, event: str, obj: Obj) -> None:
         try:
@@ -67,7 +65,7 @@ class Judgements:
                 log.warning("the status of %s: %s", obj["metadata"]["name"], error)
 
     async def _flow_schema_changed(self, event: str, schema: Obj) -> None:
-        now = self._server.objects.get(_FLOWS, "flowschemas", "", schema["metadata"]["name"])
+        now = self._objects.get(_FLOWS, "flowschemas", "", schema["metadata"]["name"])
         if event != "DELETED" and now is not None:
             await self._judge_flow_schema(now)
 
@@ -75,13 +73,13 @@ class Judgements:
         if event == "MODIFIED":
             return
         name = level["metadata"]["name"]
-        for schema in list(self._server.objects.list(_FLOWS, "flowschemas")):
+        for schema in list(self._objects.list(_FLOWS, "flowschemas")):
             if schema["spec"]["priorityLevelConfiguration"]["name"] == name:
                 await self._judge_flow_schema(schema)
 
     async def _judge_flow_schema(self, schema: Obj) -> None:
         level, name = schema["spec"]["priorityLevelConfiguration"]["name"], schema["metadata"]["name"]
-        exists = self._server.objects.get(_FLOWS, "prioritylevelconfigurations", "", level) is not None
+        exists = self._objects.get(_FLOWS, "prioritylevelconfigurations", "", level) is not None
         names = f'This FlowSchema references the PriorityLevelConfiguration object named "{level}"'
         said = {
             "type": "Dangling",
@@ -91,7 +89,7 @@ class Judgements:
         }
         if _says(schema, said):
             return
-        condition = {**said, "lastTransitionTime": self._server.clock.timestamp()}
+        condition = {**said, "lastTransitionTime": self._core.clock.timestamp()}
         version = f"{_FLOWS}/v1"
         body = {
             "apiVersion": version,
@@ -103,10 +101,10 @@ class Judgements:
         query = [("fieldManager", _FLOWS_MANAGER), ("force", "true")]
         path = f"/apis/{version}/flowschemas/{name}/status"
         request = Request("PATCH", path, query, headers, object=body, user=api_server_user())
-        await self._server.handle(request)
+        await self._core.handle(request)
 
     async def _api_service_changed(self, event: str, service: Obj) -> None:
-        now = self._server.objects.get(_SERVICES, "apiservices", "", service["metadata"]["name"])
+        now = self._objects.get(_SERVICES, "apiservices", "", service["metadata"]["name"])
         if event != "DELETED" and now is not None:
             await self._judge_api_service(now)
 
@@ -118,7 +116,7 @@ class Judgements:
         await self._behind(endpoints["metadata"]["namespace"], labels.get("kubernetes.io/service-name") or "")
 
     async def _behind(self, namespace: str, name: str) -> None:
-        for api_service in list(self._server.objects.list(_SERVICES, "apiservices")):
+        for api_service in list(self._objects.list(_SERVICES, "apiservices")):
             service = api_service["spec"].get("service") or {}
             if (service.get("namespace"), service.get("name")) == (namespace, name):
                 await self._judge_api_service(api_service)
@@ -139,18 +137,18 @@ class Judgements:
             return
         new: Obj = copy(api_service)
         conditions = new.setdefault("status", {}).setdefault("conditions", [])
-        now = self._server.clock.timestamp()
+        now = self._core.clock.timestamp()
         old = next((c for c in conditions if c.get("type") == "Available"), None)
         if old is None:
             conditions.append({**said, "lastTransitionTime": now})
         else:
             since = old.get("lastTransitionTime") if old.get("status") == said["status"] else now
             old.update(said, lastTransitionTime=since)
-        await self._server.objects.update(_SERVICES, "apiservices", new, "status")
+        await self._objects.update(_SERVICES, "apiservices", new, "status")
 
     def _fault(self, reference: Obj) -> tuple[str, str] | None:
         """The reason and the message; None where nothing is wrong that can be told without asking the service."""
-        objects = self._server.objects
+        objects = self._objects
         namespace, name, port = reference["namespace"], reference["name"], reference.get("port") or 443
         service = objects.get("", "services", namespace, name)
         if service is None:

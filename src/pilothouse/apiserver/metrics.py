@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from pilothouse.api.exchange import Response
+from pilothouse.apiserver.registry.storage import Storage
 from pilothouse.apiserver.requestinfo import RequestInfo
-
-if TYPE_CHECKING:
-    from pilothouse.apiserver.server import APIServer
 
 _BUCKETS: Final = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
@@ -71,18 +69,18 @@ class Metrics:
         counted = (*labels, str(response.status))
         self._codes[counted] = self._codes.get(counted, 0) + 1
 
-    def text(self, server: APIServer) -> tuple[bytes, str]:
-        """The exposition format, and its media type."""
+    def text(self, inflight: Mapping[str, int], storages: Iterable[Storage]) -> tuple[bytes, str]:
+        """The exposition format, and its media type. `inflight`: requests under way, by kind."""
         from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, exposition
 
         registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        registry.register(_Collector(self, server))
+        registry.register(_Collector(lambda: self._collect(inflight, storages)))
         return exposition.generate_latest(registry), exposition.CONTENT_TYPE_LATEST
 
-    def collect(self, server: APIServer) -> Iterator[Any]:
+    def _collect(self, inflight: Mapping[str, int], storages: Iterable[Storage]) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         total = CounterMetricFamily(
@@ -103,19 +101,19 @@ class Metrics:
                 buckets.append((bound, running))
             durations.add_metric(labels, buckets, histogram.sum)
         yield durations
-        inflight = GaugeMetricFamily(
+        current = GaugeMetricFamily(
             "apiserver_current_inflight_requests", "Requests under way by kind.", labels=("request_kind",)
         )
-        for kind, used in server.inflight().items():
-            inflight.add_metric((kind,), used)
-        yield inflight
+        for kind, used in inflight.items():
+            current.add_metric((kind,), used)
+        yield current
         objects = GaugeMetricFamily(
             "apiserver_storage_objects", "Objects in the store by resource.", labels=("resource",)
         )
         watchers = GaugeMetricFamily(
             "apiserver_registered_watchers", "Watches under way by resource.", labels=("group", "version", "kind")
         )
-        for storage in server.core.storages():
+        for storage in storages:
             stored = storage.stored
             name = f"{stored.resource}.{stored.group}" if stored.group else stored.resource
             objects.add_metric((name,), len(storage.cache))
@@ -127,8 +125,7 @@ class Metrics:
 
 
 class _Collector:
-    def __init__(self, metrics: Metrics, server: APIServer) -> None:
-        self._metrics, self._server = metrics, server
+    """What prometheus_client asks."""
 
-    def collect(self) -> Iterator[Any]:
-        return self._metrics.collect(self._server)
+    def __init__(self, collect: Callable[[], Iterator[Any]]) -> None:
+        self.collect = collect

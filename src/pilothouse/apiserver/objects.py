@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 from pilothouse.api import errors
 from pilothouse.api.errors import StatusError
-from pilothouse.api.exchange import Request, Response
+from pilothouse.api.exchange import Request
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver.core import Core, api_server_user
 from pilothouse.apiserver.registry.resources import ServedResource
@@ -15,10 +15,8 @@ _AGENT = "kube-apiserver"
 
 
 class StoredObjects:
-    def __init__(self, core: Core, handle: Callable[[Request], Awaitable[Response]] | None) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        if handle is not None:
-            core.handle = handle
 
     def _served(self, group: str, resource: str) -> ServedResource:
         served = self._core.registry.any_version(group, resource)
@@ -80,7 +78,6 @@ class StoredObjects:
         if subresource:
             path += f"/{subresource}"
         headers = {"user-agent": _AGENT, "content-type": "application/json"}
-        assert self._core.handle is not None
         response = await self._core.handle(Request(method, path, [], headers, object=body, user=api_server_user()))
         assert response.object is not None
         if response.status >= 400:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import importlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 from pilothouse.api import errors
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Request, Response, UserInfo
 from pilothouse.apiserver import (
+    admission,
+    allocators,
     answers,
     authentication,
     authority,
@@ -23,7 +24,6 @@ from pilothouse.apiserver import (
     endpoints,
     flowcontrol,
     negotiation,
-    nonresource,
     requestinfo,
     routing,
 )
@@ -33,13 +33,13 @@ from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.contracts import Attributes
 from pilothouse.apiserver.core import Core
 from pilothouse.apiserver.customresources import CustomResources
-from pilothouse.apiserver.discovery import Discovery
 from pilothouse.apiserver.endpoints import special, status
 from pilothouse.apiserver.handlers import create, delete, deletecollection, get, lists, patch, update, watch
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.health import Health
 from pilothouse.apiserver.judgements import Judgements
 from pilothouse.apiserver.metrics import Metrics
+from pilothouse.apiserver.nonresource import NonResource
 from pilothouse.apiserver.objects import StoredObjects
 from pilothouse.apiserver.registry.feed import Feed
 from pilothouse.apiserver.registry.resources import Registry, built_in
@@ -69,15 +69,14 @@ class APIServer:
         self.config = config or Config()
         self.store, self.clock = store, clock
         self.registry = Registry()
-        self.core = Core(store, clock, self.config, self.registry, Feed(store, clock), Leases(store, clock))
-        self.metrics = Metrics()
-        self.discovery = Discovery(self.core)
-        self.openapi: Any = None  # discovery_openapi.OpenAPI, once it is asked for
-        self.health = Health(store, lambda: self.ready, self.core.stopping.is_set, clock)
-        self.objects = StoredObjects(self.core, self.handle)
-        self._limit = flowcontrol.Limit(self.config.max_requests_inflight, self.config.max_mutating_requests_inflight)
-        self._tasks: set[asyncio.Task[Any]] = set()
+        feed, leases = Feed(store, clock), Leases(store, clock)
+        self.core = Core(store, clock, self.config, self.registry, feed, leases, self.handle)
+        self.objects = StoredObjects(self.core)
         self.ready = False
+        self._limit = flowcontrol.Limit(self.config.max_requests_inflight, self.config.max_mutating_requests_inflight)
+        self._metrics = Metrics()
+        health = Health(store, lambda: self.ready, self.core.stopping.is_set, clock)
+        self._nonresource = NonResource(self.core, health, self._metrics, self._limit.used)
 
     async def start(self) -> None:
         """Returns once the server can answer. What a new cluster holds from the start is in place then."""
@@ -88,31 +87,21 @@ class APIServer:
                 self.core.storage(served.stored)
         await asyncio.gather(*(s.cache.ready() for s in self.core.storages()))
         await self._build_policy()
-        await CustomResources(self).start()
-        Judgements(self).start()
+        await CustomResources(self.core, self.objects).start()
+        Judgements(self.core, self.objects).start()
         if self.config.etcd_compaction_interval_s > 0:
             compactor = Compactor(self.store, self.clock, self.config.etcd_compaction_interval_s)
-            self.spawn(compactor.run(), "compactor")
+            self.core.tasks.spawn(compactor.run(), "compactor")
         self.ready = True
 
     async def _build_policy(self) -> None:
         core, config = self.core, self.config
         core.authorizer = authorization.build(config, self.objects)
         core.authenticator = authentication.build(config, self.objects, self.clock)
-        core.allocators = _build("allocators", core.allocators, config, self.objects, self.store, self.clock)
-        core.admission = _build("admission", core.admission, config, self.objects, self.clock, self.registry)
+        core.allocators = allocators.build(config, self.objects, self.clock)
+        core.admission = admission.build(config, self.objects, self.clock, self.registry)
         await ensure(self, config)
         await core.feed.fresh()
-
-    def inflight(self) -> dict[str, int]:
-        return self._limit.used()
-
-    def spawn(self, work: Any, name: str) -> asyncio.Task[Any]:
-        """A task that ends with the server."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     async def stop(self) -> None:
         """Ends the watches, then everything else. The store stays open: whoever opened it closes it."""
@@ -120,9 +109,7 @@ class APIServer:
         self.core.stopping.set()
         for storage in self.core.storages():
             storage.cache.detach()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.core.tasks.stop()
         await self.core.feed.stop()
 
     async def handle(self, request: Request) -> Response:
@@ -147,7 +134,7 @@ class APIServer:
             why = "This request caused apiserver to panic. Look in the logs for details."
             response = answers.error_response(StatusError(500, "InternalError", why), request, local)
         if info is not None:
-            self.metrics.request(info, response, self.clock.monotonic() - started_s)
+            self._metrics.request(info, response, self.clock.monotonic() - started_s)
         return response
 
     async def _answer(self, request: Request, info: RequestInfo, local: bool) -> Response:
@@ -183,7 +170,7 @@ class APIServer:
     async def _authorized(self, request: Request, info: RequestInfo, attributes: Attributes, local: bool) -> Response:
         await authority.require(self.core, attributes)
         if not info.resource_request:
-            return await nonresource.handle(self, request, local)
+            return await self._nonresource.handle(request, local)
         try:
             return await self._resource(request, info, local)
         except StoreError as error:
@@ -226,16 +213,3 @@ def _attributes(user: UserInfo, info: RequestInfo, request: Request) -> Attribut
         user, info.verb, info.path, info.resource_request, info.group, info.version, info.resource, info.subresource,
         info.namespace, info.name, request.first("fieldSelector"),
     )  # fmt: skip
-
-
-def _build(module: str, fallback: Any, *args: Any, function: str = "build") -> Any:
-    """One stage of policy, from the module that has it."""
-    name = f"pilothouse.apiserver.{module}"
-    try:
-        found = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        return fallback
-    build = getattr(found, function, None)
-    return fallback if build is None else build(*args)

@@ -10,10 +10,9 @@ from pilothouse.apiserver.allocators.services import ServiceAllocator
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.contracts import Allocator, Objects
 from pilothouse.clock import Clock
-from pilothouse.store.interface import Store
 
 __all__ = ["build", "repair"]
 
 
-def build(config: Config, objects: Objects, store: Store, clock: Clock) -> dict[tuple[str, str], Allocator]:
+def build(config: Config, objects: Objects, clock: Clock) -> dict[tuple[str, str], Allocator]:
     return {("", "services"): ServiceAllocator(config, objects, clock)}

@@ -19,16 +19,11 @@ _PATH = "/openid/v1/jwks"
 _HEADERS = {"Cache-Control": "public, max-age=3600"}
 
 
-class _Core(Protocol):
+class Server(Protocol):
+    """What of `Core` is needed here."""
+
     @property
     def authenticator(self) -> Authenticator: ...
-
-
-class Server(Protocol):
-    """What of the API server is needed here."""
-
-    @property
-    def core(self) -> _Core: ...
 
     @property
     def config(self) -> Config: ...
@@ -37,7 +32,7 @@ class Server(Protocol):
 def _authentication(server: Server, request: Request) -> Authentication:
     if request.method not in ("GET", "HEAD"):
         raise errors.method_not_allowed()
-    found = server.core.authenticator
+    found = server.authenticator
     assert isinstance(found, Authentication)
     if not found.service_accounts.keys:
         raise errors.path_not_found()

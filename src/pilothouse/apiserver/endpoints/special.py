@@ -44,7 +44,7 @@ class Context:
         self.config: Config = core.config
         self.clock: Clock = core.clock
         self.store: Store = core.store
-        self.objects: Objects = StoredObjects(core, None)
+        self.objects: Objects = StoredObjects(core)
         self.authorizer: Authorizer = core.authorizer
         self.authenticator: Authenticator = core.authenticator
 
