@@ -80,6 +80,13 @@ class APIServer:
 
     async def start(self) -> None:
         """Returns once the server can answer. What a new cluster holds from the start is in place then."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         self.registry.add(*built_in(self.config.runtime_config, self.config.feature_gates))
         await self.core.feed.start()
         for served in self.registry:

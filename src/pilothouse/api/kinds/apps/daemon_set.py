@@ -13,10 +13,11 @@ from pilothouse.api.kinds.common.int_or_percent import at_most_all, int_or_perce
 from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import keep
-from pilothouse.api.kinds.core.podspec import leniency, selected, workloads
+from pilothouse.api.kinds.core.podspec import selected, stored_faults, workloads
 from pilothouse.api.kinds.core.podspec.counts import not_decremented
 from pilothouse.api.kinds.core.podspec.forms import non_negative
 from pilothouse.api.kinds.core.podspec.gates import drop_disabled_template
+from pilothouse.api.kinds.core.podspec.leniency import Leniency
 from pilothouse.api.kinds.core.podspec.rows import label_text, names_and_images
 from pilothouse.api.kinds.core.podspec.spec import template as template_rules
 from pilothouse.api.kinds.core.podspec.warnings import template_warnings
@@ -78,7 +79,7 @@ def _prepare_status(new: Obj, old: Obj) -> None:
     _write_template_generation(new, template_generation(old))
 
 
-def _own(obj: Obj, lenient: leniency.Leniency, *, any_selector_values: bool) -> ErrorList:
+def _own(obj: Obj, lenient: Leniency, *, any_selector_values: bool) -> ErrorList:
     spec = obj.get("spec") or {}
     path, selector, template = "spec.template", spec.get("selector"), spec.get("template")
     found = selectors.label_selector(selector, "spec.selector", allow_invalid_values=any_selector_values)
@@ -113,13 +114,13 @@ def _strategy(strategy: Obj) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj, leniency.of(None), any_selector_values=False)
+    return _own(obj, stored_faults.leniency(None), any_selector_values=False)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     found = selected.immutable_selector(spec.get("selector"), before.get("selector"), "spec.selector")
-    lenient = leniency.of(before.get("template"))
+    lenient = stored_faults.leniency(before.get("template"))
     tolerated = lenient.selector_values or selectors.has_invalid_values(before.get("selector"))
     return found + _own(new, lenient, any_selector_values=tolerated)
 

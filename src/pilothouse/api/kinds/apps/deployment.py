@@ -11,9 +11,10 @@ from pilothouse.api.kinds.common.int_or_percent import at_most_all, int_or_perce
 from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import keep
-from pilothouse.api.kinds.core.podspec import leniency, selected, workloads
+from pilothouse.api.kinds.core.podspec import selected, stored_faults, workloads
 from pilothouse.api.kinds.core.podspec.counts import available, counts, not_decremented
 from pilothouse.api.kinds.core.podspec.forms import non_negative
+from pilothouse.api.kinds.core.podspec.leniency import Leniency
 from pilothouse.api.kinds.core.podspec.rows import names_and_images, selector_text
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
@@ -50,7 +51,7 @@ def _prepare_status(new: Obj, old: Obj) -> None:
     keep(new.setdefault("metadata", {}), meta(old), "labels")
 
 
-def _own(spec: Obj, lenient: leniency.Leniency) -> ErrorList:
+def _own(spec: Obj, lenient: Leniency) -> ErrorList:
     found = non_negative(spec.get("replicas"), "spec.replicas")
     found += workloads.selector_and_template(spec, lenient)
     found += _strategy(spec.get("strategy") or {})
@@ -82,12 +83,12 @@ def _strategy(strategy: Obj) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj.get("spec") or {}, leniency.of(None))
+    return _own(obj.get("spec") or {}, stored_faults.leniency(None))
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
     spec, before = new.get("spec") or {}, old.get("spec") or {}
-    found = _own(spec, leniency.of(before.get("template")))
+    found = _own(spec, stored_faults.leniency(before.get("template")))
     return found + selected.immutable_selector(spec.get("selector"), before.get("selector"), "spec.selector")
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import selectors
-from pilothouse.api.kinds.core.podspec import leniency, selected, workloads
+from pilothouse.api.kinds.core.podspec import selected, stored_faults, workloads
 from pilothouse.api.kinds.core.podspec.counts import available, counts
 from pilothouse.api.kinds.core.podspec.forms import non_negative
+from pilothouse.api.kinds.core.podspec.leniency import Leniency
 from pilothouse.api.kinds.core.podspec.rows import names_and_images
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
@@ -25,7 +26,7 @@ def _default(obj: Obj) -> None:
     workloads.default_template(spec)
 
 
-def _own(spec: Obj, lenient: leniency.Leniency) -> ErrorList:
+def _own(spec: Obj, lenient: Leniency) -> ErrorList:
     found: ErrorList = []
     for name in ("replicas", "minReadySeconds"):
         found += non_negative(spec.get(name), f"spec.{name}")
@@ -33,12 +34,12 @@ def _own(spec: Obj, lenient: leniency.Leniency) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj.get("spec") or {}, leniency.of(None))
+    return _own(obj.get("spec") or {}, stored_faults.leniency(None))
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
     spec, before = new.get("spec") or {}, old.get("spec") or {}
-    found = _own(spec, leniency.of(before.get("template")))
+    found = _own(spec, stored_faults.leniency(before.get("template")))
     return found + selected.immutable_selector(spec.get("selector"), before.get("selector"), "spec.selector")
 
 

@@ -13,9 +13,10 @@ from pilothouse.api.kinds.common.selectors import is_usable, label_selector, lab
 from pilothouse.api.kinds.common.strategy import immutable
 from pilothouse.api.kinds.core.persistent_volume_claim import KIND as CLAIM
 from pilothouse.api.kinds.core.persistent_volume_claim import claim_spec, spec_warnings
-from pilothouse.api.kinds.core.podspec import forms, leniency, selected, workloads
+from pilothouse.api.kinds.core.podspec import forms, selected, stored_faults, workloads
 from pilothouse.api.kinds.core.podspec.annotations import pod_annotations
 from pilothouse.api.kinds.core.podspec.counts import available, counts, not_decremented
+from pilothouse.api.kinds.core.podspec.leniency import Leniency
 from pilothouse.api.kinds.core.podspec.rows import names_and_images
 from pilothouse.api.kinds.core.podspec.spec import template as template_rules
 from pilothouse.api.kinds.core.podspec.templatemeta import annotation_map
@@ -54,7 +55,7 @@ def _default(obj: Obj) -> None:
         CLAIM.default(claim)
 
 
-def _own(spec: Obj, lenient: leniency.Leniency, *, update: bool = False, any_template: bool = False) -> ErrorList:
+def _own(spec: Obj, lenient: Leniency, *, update: bool = False, any_template: bool = False) -> ErrorList:
     """`update`: what cannot change is not judged again. `any_template`: the stored one was faulty already."""
     found: ErrorList = []
     policy = spec.get("podManagementPolicy")
@@ -99,7 +100,7 @@ def _strategy(strategy: Obj) -> ErrorList:
     return found + at_most_all(unavailable, here)
 
 
-def _selector_and_template(spec: Obj, lenient: leniency.Leniency, *, any_template: bool) -> ErrorList:
+def _selector_and_template(spec: Obj, lenient: Leniency, *, any_template: bool) -> ErrorList:
     path, selector, template = "spec.selector", spec.get("selector"), spec.get("template") or {}
     found: ErrorList = []
     if selector is None:
@@ -132,12 +133,12 @@ def _as_created(spec: Obj, template: Obj) -> Obj:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return _own(obj.get("spec") or {}, leniency.of(None))
+    return _own(obj.get("spec") or {}, stored_faults.leniency(None))
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
     spec, before = new.get("spec") or {}, old.get("spec") or {}
-    lenient = leniency.of(before.get("template"))
+    lenient = stored_faults.leniency(before.get("template"))
     faulty = bool(_own(before, lenient, update=True))
     found = _own(spec, lenient, update=True, any_template=faulty)
     found += selected.immutable_selector(spec.get("selector"), before.get("selector"), "spec.selector")

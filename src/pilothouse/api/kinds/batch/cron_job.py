@@ -12,9 +12,10 @@ from pilothouse.api.kinds.batch.job_spec import default_spec, drop_disabled, spe
 from pilothouse.api.kinds.common import declarative, selectors
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import keep
-from pilothouse.api.kinds.core.podspec import leniency, selected, workloads
+from pilothouse.api.kinds.core.podspec import selected, stored_faults, workloads
 from pilothouse.api.kinds.core.podspec.forms import non_negative, supported
 from pilothouse.api.kinds.core.podspec.gates import drop_disabled_template
+from pilothouse.api.kinds.core.podspec.leniency import Leniency
 from pilothouse.api.kinds.core.podspec.rows import names_and_images
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, get, meta
@@ -60,7 +61,7 @@ def _prepare_update(new: Obj, old: Obj) -> None:
         workloads.next_generation(new, old)
 
 
-def _own(spec: Obj, old: Obj | None, lenient: leniency.Leniency) -> ErrorList:
+def _own(spec: Obj, old: Obj | None, lenient: Leniency) -> ErrorList:
     """`old`: the stored spec, None on create. That there is a schedule the declarative rules judge."""
     found: ErrorList = []
     text, zone = spec.get("schedule") or "", spec.get("timeZone")
@@ -78,7 +79,7 @@ def _own(spec: Obj, old: Obj | None, lenient: leniency.Leniency) -> ErrorList:
     return found
 
 
-def _template(spec: Obj, path: str, lenient: leniency.Leniency) -> ErrorList:
+def _template(spec: Obj, path: str, lenient: Leniency) -> ErrorList:
     found = job_spec(spec, path, lenient)
     if spec.get("selector") is not None:
         shown = selected.shown(spec["selector"])
@@ -89,7 +90,7 @@ def _template(spec: Obj, path: str, lenient: leniency.Leniency) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    found = _own(obj.get("spec") or {}, None, leniency.of(None))
+    found = _own(obj.get("spec") or {}, None, stored_faults.leniency(None))
     name = meta(obj).get("name") or ""
     if len(name.encode()) > _NAME_MAX_BYTES:
         found.append(field.invalid("metadata.name", name, f"must be no more than {_NAME_MAX_BYTES} characters"))
@@ -97,7 +98,7 @@ def _validate(obj: Obj) -> ErrorList:
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    lenient = leniency.of(_job_spec(old).get("template"))
+    lenient = stored_faults.leniency(_job_spec(old).get("template"))
     return declarative.merged(_own(new.get("spec") or {}, old.get("spec") or {}, lenient), _RULES, new, old)
 
 

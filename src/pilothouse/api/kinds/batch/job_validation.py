@@ -10,7 +10,8 @@ from pilothouse.api.kinds.batch.job_rules import job_spec
 from pilothouse.api.kinds.common.conditions import is_true
 from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.selectors import has_invalid_values, is_usable, label_selector, same
-from pilothouse.api.kinds.core.podspec import leniency, selected
+from pilothouse.api.kinds.core.podspec import selected, stored_faults
+from pilothouse.api.kinds.core.podspec.leniency import Leniency
 from pilothouse.api.objects import Obj, copy, meta
 from pilothouse.api.selectors import of_object
 
@@ -20,7 +21,7 @@ _LABELS: Final = (("batch.kubernetes.io/controller-uid", "uid"), ("batch.kuberne
 
 def validate(obj: Obj) -> ErrorList:
     found = _generated_selector(obj)
-    found += _own(obj.get("spec") or {}, leniency.of(None), any_selector_values=False)
+    found += _own(obj.get("spec") or {}, stored_faults.leniency(None), any_selector_values=False)
     return found + _name(obj)
 
 
@@ -45,7 +46,7 @@ def _generated_selector(obj: Obj) -> ErrorList:
     return found
 
 
-def _own(spec: Obj, lenient: leniency.Leniency, *, any_selector_values: bool) -> ErrorList:
+def _own(spec: Obj, lenient: Leniency, *, any_selector_values: bool) -> ErrorList:
     found = job_spec(spec, "spec", lenient)
     selector = spec.get("selector")
     if selector is None:
@@ -70,7 +71,7 @@ def _name(obj: Obj) -> ErrorList:
 
 def validate_update(new: Obj, old: Obj) -> ErrorList:
     spec, before = new.get("spec") or {}, old.get("spec") or {}
-    lenient = leniency.of(before.get("template"))
+    lenient = stored_faults.leniency(before.get("template"))
     tolerated = lenient.selector_values or has_invalid_values(before.get("selector"))
     found = _own(spec, lenient, any_selector_values=tolerated) + _completions(spec, before)
     found += selected.immutable_selector(spec.get("selector"), before.get("selector"), "spec.selector")

@@ -14,7 +14,7 @@ from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import keep, keep_metadata
 from pilothouse.api.kinds.core.pod_rules import annotation_changes, own_rules
-from pilothouse.api.kinds.core.podspec import containers, leniency, podlevel
+from pilothouse.api.kinds.core.podspec import containers, podlevel, stored_faults
 from pilothouse.api.kinds.core.podspec.annotations import MIRROR
 from pilothouse.api.kinds.core.podspec.gates import drop_disabled
 from pilothouse.api.kinds.core.podspec.qos import qos_class
@@ -44,7 +44,7 @@ def prepare_ephemeral_containers(new: Obj, old: Obj) -> None:
 def validate_ephemeral_containers(new: Obj, old: Obj) -> ErrorList:
     if MIRROR in (meta(old).get("annotations") or ()):
         return [field.forbidden("", "static pods do not support ephemeral containers")]
-    lenient = leniency.of(old, in_pod=True)
+    lenient = stored_faults.leniency(old, in_pod=True)
     found = own_rules(new, lenient) + annotation_changes(new, old, lenient)
     path, kind = "spec.ephemeralContainers", "core/v1.EphemeralContainer"
     present = {c.get("name") or "": c for c in containers.every(new.get("spec") or {}, "ephemeralContainers")}
@@ -85,7 +85,7 @@ def validate_resize(new: Obj, old: Obj) -> ErrorList:
         return [field.forbidden("", "static pods cannot be resized")]
     if (before.get("os") or {}).get("name") == "windows":
         return [field.forbidden("", "windows pods cannot be resized")]
-    found = own_rules(new, leniency.of(old, in_pod=True))
+    found = own_rules(new, stored_faults.leniency(old, in_pod=True))
     quality = (old.get("status") or {}).get("qosClass") or qos_class(before)
     if quality != qos_class(spec):
         shown = (new.get("status") or {}).get("qosClass") or ""

@@ -10,7 +10,7 @@ from pilothouse.api.kinds.common.diffs import diff
 from pilothouse.api.kinds.common.render import internal, internals
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.tolerations import tolerations
-from pilothouse.api.kinds.core.podspec import forms, leniency
+from pilothouse.api.kinds.core.podspec import forms, stored_faults
 from pilothouse.api.kinds.core.podspec.annotations import MIRROR, pod_annotations, same_profiles
 from pilothouse.api.kinds.core.podspec.container_rules import image_padding
 from pilothouse.api.kinds.core.podspec.leniency import Leniency
@@ -91,7 +91,7 @@ def annotation_changes(new: Obj, old: Obj, lenient: Leniency) -> ErrorList:
 
 
 def validate_update(new: Obj, old: Obj) -> ErrorList:
-    lenient = leniency.of(old, in_pod=True)
+    lenient = stored_faults.leniency(old, in_pod=True)
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     found = finalizers(meta(new).get("finalizers") or [], "metadata.finalizers")  # of no other kind asked again
     found += own_rules(new, lenient) + annotation_changes(new, old, lenient)

@@ -12,7 +12,7 @@ from pilothouse.api.kinds.common.render import internals
 from pilothouse.api.kinds.common.selectors import label_name
 from pilothouse.api.kinds.common.strategy import immutable
 from pilothouse.api.kinds.core.pod_rules import annotation_changes
-from pilothouse.api.kinds.core.podspec import containers, forms, leniency
+from pilothouse.api.kinds.core.podspec import containers, forms, stored_faults
 from pilothouse.api.kinds.core.volume_health import HEALTH_CONDITIONS
 from pilothouse.api.objects import Obj
 
@@ -53,7 +53,7 @@ _RULES = declarative.fields(
 
 def validate_status(new: Obj, old: Obj) -> ErrorList:
     spec, status, before = new.get("spec") or {}, new.get("status") or {}, old.get("status") or {}
-    found = annotation_changes(new, old, leniency.of(old, in_pod=True))
+    found = annotation_changes(new, old, stored_faults.leniency(old, in_pod=True))
     found += _conditions(status.get("conditions"), "status.conditions")
     found += _nominated(status.get("nominatedNodeName") or "", before.get("nominatedNodeName") or "", spec)
     generation = status.get("observedGeneration") or 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common.selectors import same
-from pilothouse.api.kinds.core.podspec import leniency
+from pilothouse.api.kinds.core.podspec import stored_faults
 from pilothouse.api.kinds.core.podspec.gates import drop_disabled_template
 from pilothouse.api.kinds.core.podspec.rows import label_text, names_and_images
 from pilothouse.api.kinds.core.podspec.spec import template as template_rules
@@ -28,11 +28,11 @@ def _prepare_update(new: Obj, old: Obj) -> None:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return template_rules(obj.get("template"), "template", leniency.of(None))
+    return template_rules(obj.get("template"), "template", stored_faults.leniency(None))
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    return template_rules(new.get("template"), "template", leniency.of(old.get("template")))
+    return template_rules(new.get("template"), "template", stored_faults.leniency(old.get("template")))
 
 
 def _warnings(new: Obj, old: Obj | None) -> list[str]:

@@ -7,8 +7,9 @@ from typing import Any
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative
-from pilothouse.api.kinds.core.podspec import defaults, forms, leniency, selected, workloads
+from pilothouse.api.kinds.core.podspec import defaults, forms, selected, stored_faults, workloads
 from pilothouse.api.kinds.core.podspec.counts import available, counts
+from pilothouse.api.kinds.core.podspec.leniency import Leniency
 from pilothouse.api.kinds.core.podspec.rows import label_text, names_and_images
 from pilothouse.api.kinds.core.podspec.spec import template as template_rules
 from pilothouse.api.kinds.core.podspec.warnings import template_warnings
@@ -46,7 +47,7 @@ def _default(obj: Obj) -> None:
     defaults.template(template)
 
 
-def _own(spec: Obj, lenient: leniency.Leniency) -> ErrorList:
+def _own(spec: Obj, lenient: Leniency) -> ErrorList:
     """Replicas and minReadySeconds the declarative rules judge."""
     found: ErrorList = []
     path, template = "spec.template", spec.get("template")
@@ -67,11 +68,11 @@ def _own(spec: Obj, lenient: leniency.Leniency) -> ErrorList:
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return declarative.merged(_own(obj.get("spec") or {}, leniency.of(None)), _RULES, obj)
+    return declarative.merged(_own(obj.get("spec") or {}, stored_faults.leniency(None)), _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
-    lenient = leniency.of((old.get("spec") or {}).get("template"))
+    lenient = stored_faults.leniency((old.get("spec") or {}).get("template"))
     return declarative.merged(_own(new.get("spec") or {}, lenient), _RULES, new, old)
 
 

@@ -6,15 +6,7 @@ Source: upstream's pkg/api/pod (GetValidationOptionsFromPodSpecAndMeta).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-from pilothouse.api.kinds.common import nodes, selectors
-from pilothouse.api.kinds.common.resources import huge_page_amount, is_huge_page
-from pilothouse.api.kinds.core.podspec import containers, forms, spread
-from pilothouse.api.kinds.core.podspec.security import host_sysctl
-from pilothouse.api.objects import Obj, meta
 
 _cost = re.compile("-[0-9]{1,10}|0|[1-9][0-9]{0,9}")
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -45,76 +37,3 @@ class Leniency:
 
 def is_deletion_cost(text: str) -> bool:
     return _cost.fullmatch(text) is not None and -(2**31) <= int(text) < 2**31
-
-
-def of(old: Obj | None, *, in_pod: bool = False) -> Leniency:
-    """`old`: the stored pod or template, None on create."""
-    if old is None:
-        return Leniency(in_pod=in_pod)
-    spec: Obj = old.get("spec") or {}
-    own_users = spec.get("hostUsers") is False
-    constraints = spec.get("topologySpreadConstraints") or ()
-    sysctls = (spec.get("securityContext") or {}).get("sysctls") or ()
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    cost = (meta(old).get("annotations") or {}).get(DELETION_COST)
-    return Leniency(
-        in_pod=in_pod,
-        deletion_cost=cost is not None and not is_deletion_cost(cost),
-        selector_values=any(selectors.has_invalid_values(s) for s in _affinity_selectors(spec)),
-        node_affinity_values=nodes.has_invalid_values(affinity.get("requiredDuringSchedulingIgnoredDuringExecution")),
-        huge_pages=_has_indivisible_pages(spec),
-        spread_selectors=any(selectors.label_selector(c.get("labelSelector"), "") for c in constraints),
-        spread_keys=any(
-            spread.label_keys(c.get("matchLabelKeys"), None, c.get("labelSelector"), "") for c in constraints
-        ),
-        token_paths=any(forms.descending_unreserved(p, "") for p in _token_paths(spec)),
-        host_sysctls=any(host_sysctl(s.get("name") or "", spec, "") for s in sysctls),
-        user_namespaces_with_devices=own_users and any(c.get("volumeDevices") for c in containers.every(spec)),
-        user_namespaces_with_host_network=own_users and bool(spec.get("hostNetwork")),
-        comparing_tolerations=any(t.get("operator") in ("Lt", "Gt") for t in spec.get("tolerations") or ()),
-        restarting_init_containers=any(map(_restarts_on_resize, containers.every(spec, "initContainers"))),
-        empty_image_volumes=any(
-            v.get("image") is not None and not v["image"].get("reference") for v in spec.get("volumes") or ()
-        ),
-        sys_admin=any(map(_is_admin_without_escalation, containers.every(spec))),
-    )
-
-
-def _affinity_selectors(spec: Obj) -> Iterator[Obj | None]:
-    affinity = spec.get("affinity") or {}
-    for name in ("podAffinity", "podAntiAffinity"):
-        own = affinity.get(name) or {}
-        terms: list[Any] = list(own.get("requiredDuringSchedulingIgnoredDuringExecution") or ())
-        weighted = own.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-        for term in terms + [w.get("podAffinityTerm") or {} for w in weighted]:
-            yield term.get("labelSelector")
-            yield term.get("namespaceSelector")
-
-
-def _has_indivisible_pages(spec: Obj) -> bool:
-    for container in containers.every(spec, "initContainers", "containers"):
-        for part in ("limits", "requests"):
-            amounts = (container.get("resources") or {}).get(part) or {}
-            if any(is_huge_page(n) and huge_page_amount(n, q, "") for n, q in amounts.items()):
-                return True
-    return False
-
-
-def _token_paths(spec: Obj) -> Iterator[str]:
-    for volume in spec.get("volumes") or ():
-        for source in (volume.get("projected") or {}).get("sources") or ():
-            if source.get("serviceAccountToken") is not None:
-                yield source["serviceAccountToken"].get("path") or ""
-
-
-def _restarts_on_resize(container: Obj) -> bool:
-    policies = container.get("resizePolicy") or ()
-    return not containers.is_restartable(container) and any(
-        p.get("restartPolicy") == "RestartContainer" for p in policies
-    )
-
-
-def _is_admin_without_escalation(container: Obj) -> bool:
-    security = container.get("securityContext") or {}
-    added = (security.get("capabilities") or {}).get("add") or ()
-    return security.get("allowPrivilegeEscalation") is False and "CAP_SYS_ADMIN" in added
