@@ -6,14 +6,12 @@ from typing import Any
 
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import selectors
-from pilothouse.api.kinds.core.podspec import selected, stored_faults, workloads
+from pilothouse.api.kinds.core.podspec import rows, selected, stored_faults, workloads
 from pilothouse.api.kinds.core.podspec.counts import available, counts
 from pilothouse.api.kinds.core.podspec.forms import non_negative
 from pilothouse.api.kinds.core.podspec.leniency import Leniency
-from pilothouse.api.kinds.core.podspec.rows import names_and_images
 from pilothouse.api.kinds.kind import Kind
-from pilothouse.api.objects import Obj, meta
-from pilothouse.api.printing import age
+from pilothouse.api.objects import Obj
 
 _COUNTS = (
     "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration", "terminatingReplicas",
@@ -49,16 +47,7 @@ def _validate_status(new: Obj, _old: Obj) -> ErrorList:
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    return [
-        meta(obj).get("name", ""),
-        spec.get("replicas") or 0,
-        status.get("replicas") or 0,
-        status.get("readyReplicas") or 0,
-        age(obj, now_s),
-        *names_and_images(spec.get("template")),
-        selectors.show(spec.get("selector")),
-    ]
+    return rows.replicas(obj, now_s, selectors.show((obj.get("spec") or {}).get("selector")))
 
 
 KIND = Kind(

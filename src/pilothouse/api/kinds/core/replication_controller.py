@@ -7,15 +7,13 @@ from typing import Any
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative
-from pilothouse.api.kinds.core.podspec import defaults, forms, selected, stored_faults, workloads
+from pilothouse.api.kinds.core.podspec import defaults, forms, rows, selected, stored_faults, workloads
 from pilothouse.api.kinds.core.podspec.counts import available, counts
 from pilothouse.api.kinds.core.podspec.leniency import Leniency
-from pilothouse.api.kinds.core.podspec.rows import label_text, names_and_images
 from pilothouse.api.kinds.core.podspec.spec import template as template_rules
 from pilothouse.api.kinds.core.podspec.warnings import template_warnings
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
-from pilothouse.api.printing import age
 
 _COUNTS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
 _RULES = declarative.fields(
@@ -96,16 +94,7 @@ def _name(name: str, is_prefix: bool) -> list[str]:
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    return [
-        meta(obj).get("name", ""),
-        spec.get("replicas") or 0,
-        status.get("replicas") or 0,
-        status.get("readyReplicas") or 0,
-        age(obj, now_s),
-        *names_and_images(spec.get("template")),
-        label_text(spec.get("selector")),
-    ]
+    return rows.replicas(obj, now_s, rows.label_text((obj.get("spec") or {}).get("selector")))
 
 
 def _fields(obj: Obj) -> dict[str, str]:

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pilothouse.api.kinds.common import selectors
-from pilothouse.api.objects import Obj
+from pilothouse.api.objects import Obj, meta
+from pilothouse.api.printing import age
+
+
+def replicas(obj: Obj, now_s: float, selector: str) -> list[Any]:
+    """The row of what keeps a number of pods, with its selector as text."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    return [
+        meta(obj).get("name", ""),
+        spec.get("replicas") or 0,
+        status.get("replicas") or 0,
+        status.get("readyReplicas") or 0,
+        age(obj, now_s),
+        *names_and_images(spec.get("template")),
+        selector,
+    ]
 
 
 def names_and_images(template: Obj | None) -> tuple[str, str]:
