@@ -192,6 +192,7 @@ class Cluster:
             await parts.nodes.register(wanted)
         await self._nodes_ready(parts.nodes, wanted or 0)
         directory.remember({**known, "name": directory.name, "port": self.port, "etcd": etcd, "api": api})
+        directory.register()
         directory.tell(self.port, ready=True)
 
     async def _unlock(self) -> None:

@@ -8,10 +8,13 @@ pki/           the cluster's own certificate authority and keys
 store/         the state
 snapshot.sock  gives snapshots of the state, while it runs
 pilothouse.log what a detached cluster had to say
+
+A cluster that lives elsewhere is found by name through a link in the data home.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -24,7 +27,17 @@ import orjson
 
 from pilothouse.bootstrap.failures import ClusterError
 
+DEFAULT = "default"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def _name_in(path: Path) -> str:
+    """The name of the cluster in a directory."""
+    try:
+        name = orjson.loads((path / "cluster.json").read_bytes())["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return DEFAULT
+    return name if isinstance(name, str) else DEFAULT
 
 
 def data_home() -> Path:
@@ -50,8 +63,10 @@ class ClusterDirectory:
         self._lock: int | None = None
 
     @classmethod
-    def of(cls, name: str, data_dir: str | None = None) -> ClusterDirectory:
-        """Raises ClusterError for a name that cannot be one."""
+    def of(cls, name: str | None, data_dir: str | None = None) -> ClusterDirectory:
+        """`name` None: that of the cluster in `data_dir`, else `default`. Raises ClusterError for a name that cannot be one."""
+        if name is None:
+            name = _name_in(Path(data_dir).expanduser()) if data_dir else DEFAULT
         if _NAME.fullmatch(name) is None:
             raise ClusterError(
                 f'"{name}" cannot be the name of a cluster: use lower-case letters, digits and "-", 63 characters at most'
@@ -89,11 +104,24 @@ class ClusterDirectory:
     def create(self) -> None:
         """Raises ClusterError where the directory cannot be made or written."""
         try:
+            if self.path.is_symlink() and not self.path.exists():
+                self.path.unlink()  # to what is gone
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (PermissionError, FileExistsError, NotADirectoryError, OSError) as error:
             raise ClusterError(f"cannot create {self.path}: {error.strerror}; choose another with --data-dir") from None
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
             raise ClusterError(f"no permission to write {self.path}; mend its mode or choose another with --data-dir")
+
+    def register(self) -> None:
+        """Lets `--name` and `list` find a cluster outside the data home, if it was given a name that is free there."""
+        link = data_home() / self.name
+        if self.name == DEFAULT:
+            return
+        with contextlib.suppress(OSError):  # then --data-dir finds it
+            link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if link.is_symlink() and not link.exists():
+                link.unlink()
+            link.symlink_to(self.path)
 
     def lock(self) -> None:
         """Takes the directory for this process until it ends. Raises ClusterError where another has it."""
@@ -120,9 +148,9 @@ class ClusterDirectory:
 
     def option(self) -> str:
         """How a command names this cluster: ` --name x`, or nothing for the default one."""
-        if self.path != data_home() / self.name:
+        if self.path.resolve() != (data_home() / self.name).resolve():
             return f" --data-dir {self.path}"
-        return "" if self.name == "default" else f" --name {self.name}"
+        return "" if self.name == DEFAULT else f" --name {self.name}"
 
     def is_locked(self) -> bool:
         """Some process has the cluster open."""
@@ -175,8 +203,11 @@ class ClusterDirectory:
 
     def remove(self) -> None:
         """Deletes the cluster with all its data. Raises ClusterError where a file cannot be removed."""
+        link, path = data_home() / self.name, self.path.resolve()
         try:
-            shutil.rmtree(self.path)
+            if link.is_symlink() and link.resolve() == path:
+                link.unlink()
+            shutil.rmtree(path)
         except OSError as error:
             raise ClusterError(f"cannot remove {error.filename}: {error.strerror}") from None
 

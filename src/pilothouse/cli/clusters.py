@@ -104,7 +104,7 @@ def _facts(directory: ClusterDirectory) -> dict[str, Any]:
     except ClusterError:
         port = None
     state = "stopped" if running is None else ("running" if running.ready else "starting")
-    return {"name": directory.name, "state": state, "port": port, "dataDir": str(directory.path)}
+    return {"name": directory.name, "state": state, "port": port, "dataDir": str(directory.path.resolve())}
 
 
 def status(directory: ClusterDirectory, output: str) -> int:

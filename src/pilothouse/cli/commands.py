@@ -32,7 +32,7 @@ def _cluster(command: F) -> F:
     command = click.option(
         "--data-dir", metavar="DIR", help="The cluster's directory (default: below $XDG_DATA_HOME)."
     )(command)
-    return click.option("--name", default="default", show_default=True, help="The cluster's name.")(command)
+    return click.option("--name", show_default="default", help="The cluster's name.")(command)
 
 
 def _etcd(command: F) -> F:
@@ -108,8 +108,8 @@ def root() -> None:
 @click.option("--detach", is_flag=True, help="Return once the cluster is ready; it goes on in the background.")
 @click.option("-v", "--verbose", is_flag=True, help="Log what the parts do, on standard error.")
 def up(
-    name: str, data_dir: str | None, nodes: int | None, port: int | None, kubeconfig: str | None, detach: bool, verbose: bool,
-    runtime_config: str | None, feature_gates: str | None, **etcd: str | None,
+    name: str | None, data_dir: str | None, nodes: int | None, port: int | None, kubeconfig: str | None, detach: bool,
+    verbose: bool, runtime_config: str | None, feature_gates: str | None, **etcd: str | None,
 ) -> None:  # fmt: skip
     """Start a cluster.
 
@@ -131,7 +131,7 @@ def up(
 
 @root.command()
 @_cluster
-def down(name: str, data_dir: str | None) -> None:
+def down(name: str | None, data_dir: str | None) -> None:
     """Stop a cluster. Its state stays for the next `up`."""
     from pilothouse.cli import clusters
 
@@ -141,7 +141,7 @@ def down(name: str, data_dir: str | None) -> None:
 @root.command()
 @_cluster
 @_output
-def status(name: str, data_dir: str | None, output: str) -> None:
+def status(name: str | None, data_dir: str | None, output: str) -> None:
     """Show how a cluster is. Exit code 0: ready, 3: not running, 1: running but not ready."""
     from pilothouse.cli import clusters
 
@@ -159,7 +159,7 @@ def list_(output: str) -> None:
 
 @root.command()
 @_cluster
-def delete(name: str, data_dir: str | None) -> None:
+def delete(name: str | None, data_dir: str | None) -> None:
     """Stop a cluster and delete it with all its data."""
     from pilothouse.cli import clusters
 
@@ -174,7 +174,7 @@ def node() -> None:
 @node.command("stop")
 @click.argument("node_name", metavar="NODE")
 @_cluster
-def node_stop(node_name: str, name: str, data_dir: str | None) -> None:
+def node_stop(node_name: str, name: str | None, data_dir: str | None) -> None:
     """Switch a simulated node off without a word, as if its plug were pulled.
 
     40 s after its last heartbeat it is NotReady and tainted unreachable; 5 min later its pods are evicted.
@@ -187,7 +187,7 @@ def node_stop(node_name: str, name: str, data_dir: str | None) -> None:
 @node.command("start")
 @click.argument("node_name", metavar="NODE")
 @_cluster
-def node_start(node_name: str, name: str, data_dir: str | None) -> None:
+def node_start(node_name: str, name: str | None, data_dir: str | None) -> None:
     """Switch a simulated node on again."""
     from pilothouse.cli import nodes
 
@@ -210,7 +210,7 @@ def snapshot() -> None:
 @click.option("--key", metavar="FILE", help="The key of --cert.")
 @_output
 def snapshot_save(
-    file: str, name: str, data_dir: str | None, endpoint: str | None, cacert: str | None, cert: str | None,
+    file: str, name: str | None, data_dir: str | None, endpoint: str | None, cacert: str | None, cert: str | None,
     key: str | None, output: str,
 ) -> None:  # fmt: skip
     """Save the state of a cluster, running or not, to FILE.
@@ -239,7 +239,7 @@ def snapshot_save(
 )
 @_output
 def snapshot_restore(
-    file: str, name: str, data_dir: str | None, etcd_data_dir: str | None, skip_hash_check: bool, output: str
+    file: str, name: str | None, data_dir: str | None, etcd_data_dir: str | None, skip_hash_check: bool, output: str
 ) -> None:
     """Make the state of a cluster of FILE. Nothing is overwritten: the cluster must not have any yet.
 
