@@ -32,7 +32,7 @@ def _cluster(command: F) -> F:
     command = click.option(
         "--data-dir", metavar="DIR", help="The cluster's directory (default: below $XDG_DATA_HOME)."
     )(command)
-    return click.option("--name", show_default="default", help="The cluster's name.")(command)
+    return click.option("--name", help="The cluster's name (default: default).")(command)
 
 
 def _etcd(command: F) -> F:
