@@ -5,14 +5,18 @@ Source: upstream's pkg/scheduler/backend/cache and framework/types.go (NodeInfo,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final
 
 from pilothouse.api import podrequests
 from pilothouse.api.objects import Obj, key_of
 from pilothouse.api.quantity import Quantity
 
+_REGION: Final = "topology.kubernetes.io/region"
+_ZONE: Final = "topology.kubernetes.io/zone"
 DEFAULT_MILLI_CPU: Final = 100  # what scoring takes a container without requests for
 DEFAULT_MEMORY: Final = 200 * 1024 * 1024
 Amounts = dict[str, int]  # cpu in thousandths, everything else in whole units
@@ -54,23 +58,17 @@ def _without(containers: Iterable[Obj], name: str) -> int:
 class NodeInfo:
     name: str
     node: Obj | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    taints: list[Obj] = field(default_factory=list)
     allocatable: Amounts = field(default_factory=dict)
     pods: dict[str, PodInfo] = field(default_factory=dict)
     requested: Amounts = field(default_factory=dict)
     nonzero: Amounts = field(default_factory=lambda: {"cpu": 0, "memory": 0})
 
-    @property
-    def labels(self) -> dict[str, str]:
-        assert self.node is not None
-        return self.node["metadata"].get("labels") or {}
-
-    @property
-    def taints(self) -> list[Obj]:
-        assert self.node is not None
-        return self.node["spec"].get("taints") or []
-
     def set_node(self, node: Obj) -> None:
         self.node = node
+        self.labels = node["metadata"].get("labels") or {}
+        self.taints = node["spec"].get("taints") or []
         values = (node.get("status") or {}).get("allocatable") or {}
         self.allocatable = amounts({name: Quantity.parse(str(text)) for name, text in values.items()})
 
@@ -92,8 +90,9 @@ class NodeInfo:
 
     def copy(self) -> NodeInfo:
         return NodeInfo(
-            self.name, self.node, self.allocatable, dict(self.pods), dict(self.requested), dict(self.nonzero)
-        )
+            self.name, self.node, self.labels, self.taints, self.allocatable,
+            dict(self.pods), dict(self.requested), dict(self.nonzero),
+        )  # fmt: skip
 
 
 class Cache:
@@ -103,31 +102,72 @@ class Cache:
         self.nodes: dict[str, NodeInfo] = {}
         self._unknown: dict[str, NodeInfo] = {}  # pods came before their node did
         self._places: dict[str, str] = {}  # pod's key → node
+        self._in_namespace: defaultdict[str, dict[str, str]] = defaultdict(dict)  # namespace → the same
+        self._with_affinity: dict[str, str] = {}  # the same, of pods that wish to be near others or away from them
+        self._order: list[NodeInfo] | None = None
 
     def set_node(self, node: Obj) -> None:
         name = node["metadata"]["name"]
         info = self.nodes.get(name)
         if info is None:
             info = self.nodes[name] = self._unknown.pop(name) if name in self._unknown else NodeInfo(name)
+            self._order = None
         info.set_node(node)
 
     def remove_node(self, name: str) -> None:
         info = self.nodes.pop(name, None)
+        self._order = None
         if info is not None and info.pods:
             info.node = None
             self._unknown[name] = info
+
+    def in_order(self) -> list[NodeInfo]:
+        """The nodes, zone by zone in turn, as upstream's node tree gives them: the first ones stand for all."""
+        if self._order is None:
+            zones: defaultdict[tuple[str, str], list[NodeInfo]] = defaultdict(list)
+            for node in self.nodes.values():
+                zones[node.labels.get(_REGION, ""), node.labels.get(_ZONE, "")].append(node)
+            turns = zip_longest(*zones.values())
+            self._order = [node for turn in turns for node in turn if node is not None]
+        return self._order
+
+    def pods_in(self, namespace: str) -> Iterator[tuple[NodeInfo, PodInfo]]:
+        return self._pods(self._in_namespace.get(namespace, {}))
+
+    def pods_with_affinity(self) -> Iterator[tuple[NodeInfo, PodInfo]]:
+        return self._pods(self._with_affinity)
+
+    def _pods(self, places: dict[str, str]) -> Iterator[tuple[NodeInfo, PodInfo]]:
+        for key, name in places.items():
+            node = self.nodes.get(name)
+            info = node.pods.get(key) if node is not None else None
+            if node is not None and info is not None:
+                yield node, info
+
+    def with_node(self, node: NodeInfo) -> Cache:
+        """The same, if `node` were as it is here: fewer pods may run there than do."""
+        found = Cache()
+        found.nodes = {**self.nodes, node.name: node}
+        found._in_namespace, found._with_affinity = self._in_namespace, self._with_affinity
+        return found
 
     def add_pod(self, pod: Obj) -> None:
         """A pod that has a node, or is about to get it (assumed)."""
         key, name = key_of(pod), pod["spec"]["nodeName"]
         self.remove_pod(key)
         info = self.nodes.get(name) or self._unknown.setdefault(name, NodeInfo(name))
-        info.add(PodInfo(pod))
-        self._places[key] = name
+        added = PodInfo(pod)
+        info.add(added)
+        self._places[key] = self._in_namespace[added.namespace][key] = name
+        affinity = pod["spec"].get("affinity") or {}
+        if affinity.get("podAffinity") or affinity.get("podAntiAffinity"):
+            self._with_affinity[key] = name
 
     def remove_pod(self, key: str) -> None:
         name = self._places.pop(key, None)
         if name is not None:
+            self._with_affinity.pop(key, None)
             info = self.nodes.get(name) or self._unknown.get(name)
-            if info is not None:
-                info.remove(key)
+            removed = info.remove(key) if info is not None else None
+            if removed is not None:
+                self._in_namespace[removed.namespace].pop(key, None)

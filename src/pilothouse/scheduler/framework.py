@@ -1,7 +1,8 @@
 """The framework: what a plugin is, and one pod's way through them.
 
 Source: upstream's pkg/scheduler/framework and documentation "Scheduling Framework". A plugin's `prepare` looks at the whole
-cluster once; `filter` then judges node by node, and `score` ranks the nodes that are left.
+cluster once; `filter` then judges node by node, and `score` ranks the nodes that are left. Where a pod asks for nothing that a
+plugin is about, it is not asked (upstream's Skip); of many nodes only so many are judged as make a good choice likely.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, ClassVar, Final, Protocol
 
 from pilothouse.api.objects import Obj
@@ -16,6 +18,7 @@ from pilothouse.client import Informers
 from pilothouse.scheduler.cache import Cache, NodeInfo, PodInfo
 
 SCORE_MAX: Final = 100
+ENOUGH_MIN: Final = 100  # feasible nodes: with so many the search may end
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,14 @@ class Plugin:
     def prepare(self, cycle: Cycle) -> None:
         """Before the nodes are looked at. Raises Unschedulable."""
 
+    def judges(self, cycle: Cycle) -> bool:
+        """Once prepared: its filter may refuse this pod a node."""
+        return type(self).filter is not Plugin.filter
+
+    def ranks(self, cycle: Cycle) -> bool:
+        """Once prepared: its scores may differ for this pod."""
+        return self.weight > 0
+
     def filter(self, cycle: Cycle, node: NodeInfo) -> Reason | None:
         """Why the pod cannot run there; None: it can."""
         return None
@@ -90,39 +101,63 @@ class Outcome:
     node: NodeInfo | None = None
     reasons: dict[str, Reason] = field(default_factory=dict)  # by node
     message: str = ""
+    examined: int = 0  # nodes
 
 
-def find(plugins: Sequence[Plugin], cycle: Cycle, tie: Any, nominated: str = "") -> Outcome:
-    """The best node, or each node's first reason. `tie`: picks among equals."""
-    nodes = cycle.cache.nodes
+def prepare(plugins: Sequence[Plugin], cycle: Cycle) -> list[Plugin]:
+    """Lets all look around; those that have nodes to judge for this pod. Raises Unschedulable."""
+    for plugin in plugins:
+        plugin.prepare(cycle)
+    return [plugin for plugin in plugins if plugin.judges(cycle)]
+
+
+def enough(nodes: int) -> int:
+    """How many feasible nodes end the search (upstream's numFeasibleNodesToFind): 50 % of 100 falling to 5 % of 5,625."""
+    if nodes < ENOUGH_MIN:
+        return nodes
+    return max(nodes * max(50 - nodes // 125, 5) // 100, ENOUGH_MIN)
+
+
+def find(plugins: Sequence[Plugin], cycle: Cycle, tie: Any, nominated: str = "", start: int = 0) -> Outcome:
+    """The best of the nodes from the `start`-th on, or each node's first reason. `tie`: picks among equals."""
+    nodes = cycle.cache.in_order()
     if not nodes:
         return Outcome(message="no nodes available to schedule pods")
     try:
-        for plugin in plugins:
-            plugin.prepare(cycle)
+        judges = prepare(plugins, cycle)
     except Unschedulable as error:
         return Outcome(message=f"0/{len(nodes)} nodes are available: {error}.", reasons={})
+    wished = cycle.cache.nodes.get(nominated)
+    if wished is not None and judge(judges, cycle, wished) is None:
+        return Outcome(wished)
     reasons: dict[str, Reason] = {}
     feasible: list[NodeInfo] = []
-    if nominated in nodes and judge(plugins, cycle, nodes[nominated]) is None:
-        return Outcome(nodes[nominated])
-    for node in nodes.values():
-        reason = judge(plugins, cycle, node)
-        if reason is None:
-            feasible.append(node)
-        else:
+    wanted, examined = enough(len(nodes)), 0
+    for node in chain(islice(nodes, start, None), islice(nodes, start)):
+        examined += 1
+        reason = judge(judges, cycle, node)
+        if reason is not None:
             reasons[node.name] = reason
+            continue
+        feasible.append(node)
+        if len(feasible) == wanted:
+            break
     if not feasible:
-        return Outcome(reasons=reasons, message=f"0/{len(nodes)} nodes are available: {summary(reasons)}.")
+        message = f"0/{len(nodes)} nodes are available: {summary(reasons)}."
+        return Outcome(reasons=reasons, message=message, examined=examined)
+    return Outcome(_best(plugins, cycle, feasible, tie), reasons, examined=examined)
+
+
+def _best(plugins: Sequence[Plugin], cycle: Cycle, feasible: list[NodeInfo], tie: Any) -> NodeInfo:
     if len(feasible) == 1:
-        return Outcome(feasible[0], reasons)
+        return feasible[0]
     totals = [0.0] * len(feasible)
     for plugin in plugins:
-        if plugin.weight:
-            for i, score in enumerate(plugin.score(cycle, feasible)):
-                totals[i] += plugin.weight * score
+        if plugin.ranks(cycle):
+            totals = [t + plugin.weight * s for t, s in zip(totals, plugin.score(cycle, feasible), strict=True)]
     best = max(totals)
-    return Outcome(tie.choice([n for n, t in zip(feasible, totals, strict=True) if t == best]), reasons)
+    found: NodeInfo = tie.choice([n for n, t in zip(feasible, totals, strict=True) if t == best])
+    return found
 
 
 def judge(plugins: Sequence[Plugin], cycle: Cycle, node: NodeInfo) -> Reason | None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from pilothouse.api import selectors
 from pilothouse.api.objects import Obj
-from pilothouse.scheduler.cache import Cache, NodeInfo, PodInfo
-from pilothouse.scheduler.framework import Cycle, Plugin, Reason, Unschedulable, judge
+from pilothouse.scheduler.cache import NodeInfo, PodInfo
+from pilothouse.scheduler.framework import Cycle, Plugin, Reason, Unschedulable, judge, prepare
 from pilothouse.scheduler.matching import labels_of
 
 
@@ -78,15 +78,12 @@ def _victims(plugins: Sequence[Plugin], cycle: Cycle, node: NodeInfo) -> Victims
 
 
 def _fits(plugins: Sequence[Plugin], cycle: Cycle, node: NodeInfo) -> bool:
-    cache = Cache()
-    cache.nodes = {**cycle.cache.nodes, node.name: node}
-    trial = Cycle(cycle.info, cache, cycle.informers)
+    trial = Cycle(cycle.info, cycle.cache.with_node(node), cycle.informers)
     try:
-        for plugin in plugins:
-            plugin.prepare(trial)
+        judges = prepare(plugins, trial)
     except Unschedulable:
         return False
-    return judge(plugins, trial, node) is None
+    return judge(judges, trial, node) is None
 
 
 def _apart(pods: list[PodInfo], budgets: list[Obj]) -> tuple[list[PodInfo], list[PodInfo]]:

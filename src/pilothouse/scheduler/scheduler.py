@@ -48,6 +48,7 @@ class Scheduler:
         self.queue = SchedulingQueue(clock)
         self._plugins = plugins.default()
         self._assumed: dict[str, str] = {}  # pod's key → uid, until the informer shows the binding
+        self._start = 0  # the node that is looked at first: each gets its turn
         self._recorder = EventsRecorder(client, clock, name)
 
     async def run(self) -> None:
@@ -122,7 +123,8 @@ class Scheduler:
                 return
             cycle = Cycle(PodInfo(pod), self.cache, self._informers)
             nominated = (pod.get("status") or {}).get("nominatedNodeName") or ""
-            outcome = framework.find(self._plugins, cycle, self.clock.random, nominated)
+            outcome = framework.find(self._plugins, cycle, self.clock.random, nominated, self._start)
+            self._start = (self._start + outcome.examined) % max(len(self.cache.nodes), 1)
             if outcome.node is None:
                 await self._failed(cycle, outcome)
             else:

@@ -56,10 +56,21 @@ class InterPodAffinity(Plugin):
         soft = [(1, t) for t in _preferred(info, "podAffinity", spaces)]
         soft += [(-1, t) for t in _preferred(info, "podAntiAffinity", spaces)]
         state = _State(near, away)
-        for node in cycle.cache.nodes.values():
-            for other in node.pods.values():
-                _look(state, node, info, other, soft, spaces)
+        own = [*near, *away, *(t for _, t in soft)]
+        for namespace in frozenset().union(*(t.namespaces for t in own)):
+            for node, other in cycle.cache.pods_in(namespace):
+                _own(state, node, other, soft)
+        for node, other in cycle.cache.pods_with_affinity():
+            _theirs(state, node, info, other, spaces)
         cycle.state[self.name] = state
+
+    def judges(self, cycle: Cycle) -> bool:
+        state: _State = cycle.state[self.name]
+        return bool(state.near or state.away or state.forbidden)
+
+    def ranks(self, cycle: Cycle) -> bool:
+        state: _State = cycle.state[self.name]
+        return bool(state.wanted)
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Reason | None:
         state: _State = cycle.state[self.name]
@@ -80,8 +91,6 @@ class InterPodAffinity(Plugin):
 
     def score(self, cycle: Cycle, nodes: Sequence[NodeInfo]) -> list[float]:
         state: _State = cycle.state[self.name]
-        if not state.wanted:
-            return [0.0] * len(nodes)
         sums = [sum(state.wanted[key, value] for key, value in node.labels.items()) for node in nodes]
         least, most = min(sums), max(sums)
         if least == most:
@@ -89,9 +98,8 @@ class InterPodAffinity(Plugin):
         return [float(int(SCORE_MAX * (s - least) / (most - least))) for s in sums]
 
 
-def _look(
-    state: _State, node: NodeInfo, info: PodInfo, other: PodInfo, soft: list[tuple[int, _Term]], spaces: list[Obj]
-) -> None:
+def _own(state: _State, node: NodeInfo, other: PodInfo, soft: list[tuple[int, _Term]]) -> None:
+    """What the pod's own terms say of another."""
     labels = node.labels
     if state.near and all(t.matches(other) for t in state.near):
         for term in state.near:
@@ -103,8 +111,11 @@ def _look(
     for sign, term in soft:
         if term.key in labels and term.matches(other):
             state.wanted[term.key, labels[term.key]] += sign * term.weight
-    if not other.pod["spec"].get("affinity"):
-        return
+
+
+def _theirs(state: _State, node: NodeInfo, info: PodInfo, other: PodInfo, spaces: list[Obj]) -> None:
+    """What another's terms say of the pod."""
+    labels = node.labels
     for term in _terms(other, "podAntiAffinity", spaces):
         if term.key in labels and term.matches(info):
             state.forbidden[term.key, labels[term.key]] += 1

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from pilothouse.api.objects import Obj
 from pilothouse.scheduler.cache import NodeInfo
 from pilothouse.scheduler.framework import Cycle, Plugin, Reason, normalized
 from pilothouse.scheduler.matching import node_selected, term_fits
+
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def _preferred(cycle: Cycle) -> list[Obj]:
+    affinity = (cycle.spec.get("affinity") or {}).get("nodeAffinity") or {}
+    return affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or []
 
 
 class NodeAffinity(Plugin):
     name = "NodeAffinity"
     weight = 2
+
+    def judges(self, cycle: Cycle) -> bool:
+        affinity = (cycle.spec.get("affinity") or {}).get("nodeAffinity") or {}
+        return bool(cycle.spec.get("nodeSelector")) or affinity.get(_REQUIRED) is not None
+
+    def ranks(self, cycle: Cycle) -> bool:
+        return bool(_preferred(cycle))
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Reason | None:
         assert node.node is not None
@@ -20,10 +36,7 @@ class NodeAffinity(Plugin):
         return None
 
     def score(self, cycle: Cycle, nodes: Sequence[NodeInfo]) -> list[float]:
-        affinity = (cycle.spec.get("affinity") or {}).get("nodeAffinity") or {}
-        preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-        if not preferred:
-            return [0.0] * len(nodes)
+        preferred = _preferred(cycle)
         sums = []
         for node in nodes:
             assert node.node is not None

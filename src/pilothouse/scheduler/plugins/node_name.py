@@ -9,6 +9,9 @@ from pilothouse.scheduler.framework import Cycle, Plugin, Reason
 class NodeName(Plugin):
     name = "NodeName"
 
+    def judges(self, cycle: Cycle) -> bool:
+        return bool(cycle.spec.get("nodeName"))
+
     def filter(self, cycle: Cycle, node: NodeInfo) -> Reason | None:
         wanted = cycle.spec.get("nodeName")
         if wanted and wanted != node.name:

@@ -11,10 +11,11 @@ _ANY = "0.0.0.0"
 class NodePorts(Plugin):
     name = "NodePorts"
 
+    def judges(self, cycle: Cycle) -> bool:
+        return bool(cycle.info.ports)
+
     def filter(self, cycle: Cycle, node: NodeInfo) -> Reason | None:
         wanted = cycle.info.ports
-        if not wanted:
-            return None
         for other in node.pods.values():
             for ip, protocol, port in other.ports:
                 for own_ip, own_protocol, own_port in wanted:

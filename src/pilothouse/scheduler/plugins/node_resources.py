@@ -49,9 +49,10 @@ class BalancedAllocation(Plugin):
     name = "NodeResourcesBalancedAllocation"
     weight = 1
 
+    def ranks(self, cycle: Cycle) -> bool:
+        return bool(cycle.info.requests.get("cpu") or cycle.info.requests.get("memory"))  # not for best effort
+
     def score(self, cycle: Cycle, nodes: Sequence[NodeInfo]) -> list[float]:
-        if not cycle.info.requests.get("cpu") and not cycle.info.requests.get("memory"):
-            return [0.0] * len(nodes)  # best effort: upstream skips it
         found = []
         for node in nodes:
             shares = [

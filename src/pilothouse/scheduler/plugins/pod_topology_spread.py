@@ -30,12 +30,7 @@ class _Constraint:
     honor_affinity: bool
     honor_taints: bool
     counts: dict[str, int] = field(default_factory=dict)  # label's value → matching pods
-
-    @property
-    def least(self) -> int:
-        if len(self.counts) < self.min_domains:
-            return 0
-        return min(self.counts.values(), default=0)
+    least: int = 0  # of those
 
 
 class PodTopologySpread(Plugin):
@@ -49,10 +44,15 @@ class PodTopologySpread(Plugin):
         if not given:
             soft = _default(cycle)
         if hard or soft:
-            for node in cycle.cache.nodes.values():
-                _count(cycle, node, hard, all_keys=True)
-                _count(cycle, node, soft, all_keys=bool(given))
+            _count(cycle, hard, all_keys=True)
+            _count(cycle, soft, all_keys=bool(given))
             cycle.state[self.name] = (hard, soft)
+
+    def judges(self, cycle: Cycle) -> bool:
+        return bool(cycle.state.get(self.name, ([], []))[0])
+
+    def ranks(self, cycle: Cycle) -> bool:
+        return bool(cycle.state.get(self.name, ([], []))[1])
 
     def filter(self, cycle: Cycle, node: NodeInfo) -> Reason | None:
         hard: list[_Constraint]
@@ -71,8 +71,6 @@ class PodTopologySpread(Plugin):
     def score(self, cycle: Cycle, nodes: Sequence[NodeInfo]) -> list[float]:
         soft: list[_Constraint]
         _, soft = cycle.state.get(self.name, ([], []))
-        if not soft:
-            return [0.0] * len(nodes)
         sums = []
         for node in nodes:
             total = 0.0
@@ -129,23 +127,34 @@ def _owners_selector(cycle: Cycle) -> Selector | None:
     return Selector(tuple(found)) if found else None
 
 
-def _count(cycle: Cycle, node: NodeInfo, constraints: list[_Constraint], *, all_keys: bool) -> None:
-    """The node's pods, for the constraints that the node counts for."""
-    if not constraints or (all_keys and any(c.key not in node.labels for c in constraints)):
-        return
-    assert node.node is not None
-    tolerations = cycle.spec.get("tolerations") or ()
+def _count(cycle: Cycle, constraints: list[_Constraint], *, all_keys: bool) -> None:
+    """The pods that match, by the label's value, on the nodes that count."""
+    counting: list[set[str]] = [set() for _ in constraints]  # names of nodes
+    for node in cycle.cache.nodes.values():
+        if all_keys and any(c.key not in node.labels for c in constraints):
+            continue
+        for c, names in zip(constraints, counting, strict=True):
+            value = node.labels.get(c.key)
+            if value is not None and _counts(cycle, c, node):
+                names.add(node.name)
+                c.counts.setdefault(value, 0)
+    for node, other in cycle.cache.pods_in(cycle.info.namespace) if constraints else ():
+        if other.pod["metadata"].get("deletionTimestamp"):
+            continue
+        for c, names in zip(constraints, counting, strict=True):
+            if node.name in names and c.selector.matches(labels_of(other.pod)):
+                c.counts[node.labels[c.key]] += 1
     for c in constraints:
-        value = node.labels.get(c.key)
-        if value is None or (c.honor_affinity and not node_selected(cycle.spec, node.node)):
-            continue
-        hard = (t for t in node.taints if t.get("effect") in ("NoSchedule", "NoExecute"))
-        if c.honor_taints and not all(tolerated(t, tolerations) for t in hard):
-            continue
-        matching = sum(
-            p.namespace == cycle.info.namespace
-            and not p.pod["metadata"].get("deletionTimestamp")
-            and c.selector.matches(labels_of(p.pod))
-            for p in node.pods.values()
-        )
-        c.counts[value] = c.counts.get(value, 0) + matching
+        c.least = min(c.counts.values(), default=0) if len(c.counts) >= c.min_domains else 0
+
+
+def _counts(cycle: Cycle, c: _Constraint, node: NodeInfo) -> bool:
+    """The constraint's policies of inclusion."""
+    assert node.node is not None
+    if c.honor_affinity and not node_selected(cycle.spec, node.node):
+        return False
+    if not c.honor_taints:
+        return True
+    tolerations = cycle.spec.get("tolerations") or ()
+    hard = (t for t in node.taints if t.get("effect") in ("NoSchedule", "NoExecute"))
+    return all(tolerated(t, tolerations) for t in hard)

@@ -61,6 +61,10 @@ class VolumeBinding(Plugin):
             waiting.append(claim)
         cycle.state[self.name] = (bound, waiting)
 
+    def judges(self, cycle: Cycle) -> bool:
+        bound, _ = cycle.state.get(self.name, ([], []))
+        return bool(bound)
+
     def filter(self, cycle: Cycle, node: NodeInfo) -> Reason | None:
         bound: list[Obj]
         bound, _ = cycle.state.get(self.name, ([], []))
