@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from pilothouse.api import errors, gonumbers
-from pilothouse.api.codec import text
+from pilothouse.api.codec import rawjson, text
 from pilothouse.api.codec.decode import DecodeError, decode, hold
 from pilothouse.api.codec.explain import go_kind
 from pilothouse.api.errors import StatusError
@@ -65,6 +65,8 @@ def read(scope: Scope, gvk: GVK, type_: Type | None, validation: str) -> Obj:
     if type_ is None or (scope.served.stored.custom and gvk == scope.served.gvk):
         return _untyped(scope, gvk, value, body, validation)
     try:
+        if body.raw is not None:
+            rawjson.mark(scope.served.stored.raw, value, body.raw)
         found, faults, scope.empties = hold(type_, value, strict=strict, raw=body.raw)
     except DecodeError as error:
         raise _undecodable(gvk, gvk, str(error)) from None

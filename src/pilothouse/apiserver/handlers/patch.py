@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pilothouse.api import errors, field
-from pilothouse.api.codec import text, yamltext
+from pilothouse.api.codec import rawjson, text, yamltext
 from pilothouse.api.codec.decode import DecodeError, Held, hold
 from pilothouse.api.codec.explain import go_kind
 from pilothouse.api.codec.restore import restore
@@ -109,6 +109,7 @@ def _result(
     scope: Scope, gvk: GVK, type_: Type | None, present: Obj, patch: Any, media_type: str, strict: list[str],
     options: WriteOptions,
 ) -> Obj:  # fmt: skip
+    present = rawjson.compact(scope.served.stored.raw, present)
     if media_type != negotiation.STRATEGIC_PATCH:
         patched = _patched(present, patch, media_type, type_)
         return _read(scope, gvk, type_, patched, None, strict, options.validation)
