@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from pilothouse.api.gotext import go_value
+from pilothouse.api.raw import RawArray, RawObject, compact, escaped
 
 
 class ErrorType(Enum):
@@ -104,10 +105,12 @@ def render(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return go_value(value)
-    text = orjson.dumps(value).decode()
+    if isinstance(value, (RawObject, RawArray)) and value.text is not None:
+        return compact(value.text).decode()
+    text = orjson.dumps(value)
     if isinstance(value, (dict, list)):  # Go's json.Marshal escapes these
-        text = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return text
+        text = escaped(text)
+    return text.decode()
 
 
 def child(path: str, name: str) -> str:

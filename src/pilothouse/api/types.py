@@ -4,6 +4,7 @@ becomes the same `Type`, so that decoding, ordering, patches and field managemen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -133,6 +134,20 @@ def type_named(expression: str) -> Type:
         row = _tables()["types"][expression[1:]]
         return Type(expression[1:], Shape.STRUCT, map_type=row.get("mapType", ""), build=lambda: _fields(row["fields"]))
     return Type(expression, Shape.ANY if expression in _ANY else Shape.SCALAR)
+
+
+@cache
+def holds_raw(type_: Type) -> bool:
+    """Whether a value of the built-in type can hold a RawExtension, which is compared by its bytes. Compiles nothing."""
+    rows, seen, waiting = _tables()["types"], set(), [f"#{type_.name}" if type_.shape is Shape.STRUCT else type_.name]
+    while waiting:
+        expression = re.sub(r"^(\[\]|map\[[^]]*\])+", "", waiting.pop())
+        if expression == "rawExtension":
+            return True
+        if expression.startswith("#") and expression not in seen:
+            seen.add(expression)
+            waiting += [field["type"] for field in rows.get(expression[1:], {}).get("fields", ())]
+    return False
 
 
 @cache

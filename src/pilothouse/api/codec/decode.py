@@ -23,6 +23,7 @@ from pilothouse.api.codec import gotime
 from pilothouse.api.codec.explain import DecodeError, explain
 from pilothouse.api.objects import EmptyMap, copy
 from pilothouse.api.quantity import Quantity
+from pilothouse.api.raw import RawArray, RawObject, raw
 from pilothouse.api.types import Field, Shape, Type
 
 __all__ = ["DecodeError", "Held", "decode", "hold", "zero"]
@@ -136,7 +137,7 @@ def _compiled(type_: Type, form: _Form) -> Decode:
         case Shape.MAP:
             return _map(type_, form)
         case Shape.ANY:
-            return _field_set if type_.name == "fieldsV1" else _any
+            return _field_set if type_.name == "fieldsV1" else _raw if type_.name == "rawExtension" else _any
     return _SCALARS[type_.name]
 
 
@@ -303,6 +304,10 @@ def _union(type_: Type, form: _Form) -> Decode:
 
 def _any(value: Any, notes: Notes) -> Any:
     return copy(value) if isinstance(value, (dict, list)) else value
+
+
+def _raw(value: Any, notes: Notes) -> Any:
+    return copy(value) if isinstance(value, (RawObject, RawArray)) else raw(copy(value))
 
 
 def _field_set(value: Any, notes: Notes) -> Any:

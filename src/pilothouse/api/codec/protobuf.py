@@ -19,7 +19,9 @@ from pilothouse.api import scheme
 from pilothouse.api.codec.decode import DecodeError
 from pilothouse.api.codec.decode import decode as typed
 from pilothouse.api.codec.gotime import format_duration
+from pilothouse.api.codec.text import to_json
 from pilothouse.api.objects import Obj
+from pilothouse.api.raw import raw
 from pilothouse.api.scheme import GVK, split_api_version
 from pilothouse.api.types import Field, Shape, Type, type_of
 
@@ -249,7 +251,8 @@ def _value(type_: Type, content: Content, depth: int) -> Any:
     if type_.shape is Shape.LIST:
         return _items(type_, content, depth)
     if type_.shape is Shape.ANY:
-        return _raw(content)
+        found = _raw(content)
+        return found if type_.name != "rawExtension" else _with_text(found, content)
     return _SCALARS[type_.name](content)
 
 
@@ -357,6 +360,11 @@ def _raw(content: Content) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise ProtobufError(f"a raw value is no JSON: {error}") from None
+
+
+def _with_text(value: Any, content: Content) -> Any:
+    sent = _bytes(_first(content) or b"")
+    return value if sent.startswith(MAGIC) or sent == to_json(value) else raw(value, sent)
 
 
 _SCALARS: Final[dict[str, Callable[[Content], Any]]] = {

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from pilothouse.api import raw
 from pilothouse.api.codec.gotime import parse_duration
 from pilothouse.api.codec.protobuf import MAGIC, UNION, wrapped
 from pilothouse.api.objects import Obj
@@ -168,7 +169,8 @@ def _writer(type_: Type) -> Write:
         tag, inner = _tag(1, type_.element), _nullable(type_.element)
         return lambda v: _sized(b"".join([tag + inner(one) for one in v]))
     if type_.shape is Shape.ANY:
-        return lambda v: _sized(b"\x0a" + _sized(orjson.dumps(v)))
+        write = raw.text_of if type_.name == "rawExtension" else orjson.dumps
+        return lambda v: _sized(b"\x0a" + _sized(write(v)))
     return _SCALARS[type_.name]
 
 

@@ -10,13 +10,10 @@ from typing import Any, Final
 import orjson
 
 from pilothouse.api.codec import syntax
+from pilothouse.api.raw import escaped
 
 DEPTH_MOST: Final = 200  # orjson writes 254, and answers wrap what is stored; upstream reads 10,000
 _DUPLICATES_MOST: Final = 100
-_ESCAPED: Final = (
-    (b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"), ("\u2028".encode(), b"\\u2028"),
-    ("\u2029".encode(), b"\\u2029"),
-)  # fmt: skip
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -37,11 +34,7 @@ def from_json(body: bytes) -> Any:
 
 def to_json(value: Any, option: int = 0) -> bytes:
     """As Go writes it: what HTML would take for markup is escaped. `option`: orjson's."""
-    data = orjson.dumps(value, option=option)
-    for plain, escaped in _ESCAPED:
-        if plain in data:  # only ever within a string
-            data = data.replace(plain, escaped)
-    return data
+    return escaped(orjson.dumps(value, option=option))
 
 
 def _leniently(body: bytes) -> Any:

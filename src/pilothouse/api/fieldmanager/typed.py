@@ -14,7 +14,7 @@ import orjson
 
 from pilothouse.api.fieldmanager import sets
 from pilothouse.api.fieldmanager.sets import LEAF, SELF, Set
-from pilothouse.api.objects import RawObject
+from pilothouse.api.raw import RawArray, RawObject, plain
 from pilothouse.api.types import Field, Shape, Type
 
 _ABSENT: Final = object()
@@ -154,10 +154,8 @@ def _compare(place: Place, old: Any, new: Any, into: tuple[Set, Set, Set]) -> No
     """Puts into (added, modified, removed) what differs. `_ABSENT` is not there; null is a value."""
     if type(old) is type(new) and old == new:
         return
-    if isinstance(old, RawObject) or isinstance(new, RawObject):  # as values; only within atomic lists as texts
-        old, new = (dict(v) if isinstance(v, RawObject) else v for v in (old, new))
-        if old == new:
-            return
+    if isinstance(old, (RawObject, RawArray)) and plain(old) == plain(new):  # within atomic lists alone as texts
+        return
     if not _is_granular(place, old, new):
         into[1][SELF] = {}
         return

@@ -48,7 +48,7 @@ class Write:
 
 def updated(write: Write, old: Obj, new: Obj, known: Managers) -> Managers:
     """The managers after `old` became `new` by an update. What this write changed is its manager's alone."""
-    out, changes = _settled(write, _bare(old), _bare(new), known, None, force=True)
+    out, changes = _settled(write, bare(old), bare(new), known, None, force=True)
     taken = sets.difference(sets.union(changes.added, changes.modified), STRIPPED)
     if taken:
         me = write.identity("Update")
@@ -61,7 +61,7 @@ def updated(write: Write, old: Obj, new: Obj, known: Managers) -> Managers:
 def applied(write: Write, live: Obj, configuration: Obj, known: Managers, *, force: bool) -> tuple[Obj, Managers]:
     """`live` with the configuration applied, and its managers then. Raises Conflicts without `force`."""
     place = typed.place_of(write.type)
-    live, configuration = _bare(live), _bare(configuration)
+    live, configuration = bare(live), bare(configuration)
     me = write.identity("Apply")
     last = known.get(me)
     mine = typed.fields_of(place, configuration)
@@ -87,7 +87,8 @@ def _written(before: Managed | None, fields: Set) -> Any:
     return before.written if before is not None and before.fields == fields else None
 
 
-def _bare(obj: Obj) -> Obj:
+def bare(obj: Obj) -> Obj:
+    """Without its managers."""
     meta = obj.get("metadata")
     if isinstance(meta, dict) and "managedFields" in meta:
         return {**obj, "metadata": {k: v for k, v in meta.items() if k != "managedFields"}}

@@ -10,6 +10,7 @@ from typing import Any
 
 from pilothouse.api.cel.authorizer import Answer, Question
 from pilothouse.api.cel.values import Duration, Made, Timestamp
+from pilothouse.api.codec.rawtext import reencoded
 from pilothouse.api.errors import StatusError
 from pilothouse.api.fieldmanager import typed
 from pilothouse.api.fieldmanager.typed import Place
@@ -171,7 +172,7 @@ def _patched(obj: Obj, operations: Any) -> Obj:
             made["value"] = _plain(operation.fields["value"], "")
         patch.append(made)
     try:
-        return criteria.as_object(json_patch(obj, patch))
+        return criteria.as_object(json_patch(reencoded(obj, in_maps=False), patch))
     except PatchError as e:
         if any(o["op"] == "test" for o in patch):  # what was tested for is not there: nothing is to be done
             unchanged: Obj = copy(obj)

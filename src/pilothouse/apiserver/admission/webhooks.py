@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from pilothouse.api import errors
+from pilothouse.api.codec.rawtext import reencoded
 from pilothouse.api.errors import StatusError
 from pilothouse.api.field import quote
 from pilothouse.api.kinds.admissionregistration.expressions import Scope
@@ -219,7 +220,7 @@ class MutatingAdmissionWebhook(_Webhooks):
         shown = matched.shown(request.obj)
         assert shown is not None
         try:
-            changed = json_patch(shown, operations)
+            changed = json_patch(reencoded(shown, in_maps=False), operations)
         except PatchError as e:
             raise errors.internal(str(e)) from None
         before = copy(request.obj)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from pilothouse.api import errors, gonumbers
-from pilothouse.api.codec import rawjson, text
+from pilothouse.api.codec import rawtext, text
 from pilothouse.api.codec.decode import DecodeError, decode, hold
 from pilothouse.api.codec.explain import go_kind
 from pilothouse.api.errors import StatusError
@@ -17,7 +17,7 @@ from pilothouse.api.field import invalid
 from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK
 from pilothouse.api.structural import objectmeta
-from pilothouse.api.types import Type, type_named, type_of
+from pilothouse.api.types import Type, holds_raw, type_named, type_of
 from pilothouse.apiserver import negotiation
 from pilothouse.apiserver.handlers.options import DeleteOptions, delete_options_of_object, delete_options_of_query
 from pilothouse.apiserver.handlers.scope import Scope
@@ -65,14 +65,25 @@ def read(scope: Scope, gvk: GVK, type_: Type | None, validation: str) -> Obj:
     if type_ is None or (scope.served.stored.custom and gvk == scope.served.gvk):
         return _untyped(scope, gvk, value, body, validation)
     try:
-        if body.raw is not None:
-            rawjson.mark(scope.served.stored.raw, value, body.raw)
         found, faults, scope.empties = hold(type_, value, strict=strict, raw=body.raw)
     except DecodeError as error:
         raise _undecodable(gvk, gvk, str(error)) from None
+    if holds_raw(type_):
+        found = _with_texts(scope, type_, found, body)
     if strict:
         _judge(scope, gvk, [*body.strict, *faults], validation)
     return with_head(gvk, found)
+
+
+def _with_texts(scope: Scope, type_: Type, found: Any, body: Body) -> Any:
+    """RawExtensions with their bytes: protobuf's have them already, and YAML becomes JSON by way of maps."""
+    if body.raw is not None:
+        return rawtext.with_texts(type_, found, body.raw)
+    if scope.request.object is not None:
+        return rawtext.reencoded(found, in_maps=False)
+    from pilothouse.api.codec.protobuf import MAGIC
+
+    return found if scope.request.body.startswith(MAGIC) else rawtext.reencoded(found, in_maps=True)
 
 
 def _judge(scope: Scope, gvk: GVK, faults: list[str], validation: str) -> None:

@@ -12,15 +12,16 @@ from typing import Any, Final
 import orjson
 
 from pilothouse.api import errors
-from pilothouse.api.codec import rawjson, text
+from pilothouse.api.codec import text
 from pilothouse.api.codec.decode import decode, zero
 from pilothouse.api.fieldmanager import managers, moved, sets, typed, updater
 from pilothouse.api.fieldmanager.managers import Conflicts, Managers
 from pilothouse.api.fieldmanager.typed import Place, Unidentified
 from pilothouse.api.fieldmanager.updater import Write
-from pilothouse.api.objects import Obj, copy
+from pilothouse.api.objects import Obj, copy, in_order
+from pilothouse.api.raw import plain
 from pilothouse.api.scheme import GVK, split_api_version
-from pilothouse.api.types import type_of
+from pilothouse.api.types import holds_raw, type_of
 from pilothouse.apiserver.handlers.options import WriteOptions, manager_or_user_agent
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.registry.entries import Entry
@@ -157,8 +158,10 @@ def _put_back(scope: Scope, obj: Obj, known: Managers, found: Managers) -> None:
 def apply(scope: Scope, entry: Entry | None, configuration: Obj, options: WriteOptions) -> Obj:
     """The object with the configuration applied, in the version of the request. Raises 409 for conflicts."""
     served, write = scope.served, _write(scope, options)
-    present: Obj = _empty(scope, configuration) if entry is None else entry.of(served)
-    live = rawjson.compact(served.stored.raw, present)
+    live: Obj = _empty(scope, configuration) if entry is None else entry.of(served)
+    sent = live
+    if served.type is not None and not served.stored.custom and holds_raw(served.type):
+        live = plain(live)
     known = _known(live.get("metadata", {}).get("managedFields"))
     try:
         if entry is None:
@@ -170,18 +173,13 @@ def apply(scope: Scope, entry: Entry | None, configuration: Obj, options: WriteO
         raise errors.bad_request(f"failed to create typed live object: {error}") from None
     except Conflicts as conflicts:
         raise conflicts.status() from None
-    if entry is not None and live is not present and _same_without_managers(merged, live):
-        merged = present  # nothing is applied to it: it stays as it was sent
+    if sent is not live:  # what changes nothing leaves RawExtensions as they were sent; else they come from maps
+        merged = updater.bare(sent) if merged == updater.bare(live) else in_order(merged)
     meta = dict(merged.get("metadata") or {})
     meta["managedFields"] = managers.write(found)
     if options.field_manager == _KUBECTL and _last_applied(merged):
         meta["annotations"] = _annotated(meta["annotations"], configuration)
     return {**merged, "metadata": meta}
-
-
-def _same_without_managers(a: Obj, b: Obj) -> bool:
-    first, second = ({**o, "metadata": {**o["metadata"], "managedFields": None}} for o in (a, b))
-    return first == second
 
 
 def _applied(

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from pilothouse.api import errors, field
-from pilothouse.api.codec import rawjson, text, yamltext
+from pilothouse.api.codec import text, yamltext
 from pilothouse.api.codec.decode import DecodeError, Held, hold
 from pilothouse.api.codec.explain import go_kind
+from pilothouse.api.codec.rawtext import reencoded
 from pilothouse.api.codec.restore import restore
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Response
@@ -23,7 +24,7 @@ from pilothouse.api.patch import PatchError, jsonpatch
 from pilothouse.api.patch.merge import merge_patch
 from pilothouse.api.patch.strategic import strategic_merge
 from pilothouse.api.scheme import GVK
-from pilothouse.api.types import Type, type_of
+from pilothouse.api.types import Type, holds_raw, type_of
 from pilothouse.apiserver import answers, negotiation
 from pilothouse.apiserver.handlers import bodies, managed, names, writing
 from pilothouse.apiserver.handlers.options import WriteOptions, write_options
@@ -109,7 +110,6 @@ def _result(
     scope: Scope, gvk: GVK, type_: Type | None, present: Obj, patch: Any, media_type: str, strict: list[str],
     options: WriteOptions,
 ) -> Obj:  # fmt: skip
-    present = rawjson.compact(scope.served.stored.raw, present)
     if media_type != negotiation.STRATEGIC_PATCH:
         patched = _patched(present, patch, media_type, type_)
         return _read(scope, gvk, type_, patched, None, strict, options.validation)
@@ -170,6 +170,8 @@ def _read(
             decoded, faults, scope.empties = _decoded(
                 type_, patched, direct=shown is not None, strict=validation != "Ignore"
             )
+            if holds_raw(type_):
+                decoded = reencoded(decoded, in_maps=shown is not None)
             found = bodies.with_head(gvk, decoded)
     except DecodeError as error:
         raise refused(str(error)) from None

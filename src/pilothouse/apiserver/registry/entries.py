@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 
 from pilothouse.api import errors
-from pilothouse.api.codec import rawjson, text
+from pilothouse.api.codec import rawtext, text
 from pilothouse.api.objects import Obj
+from pilothouse.api.types import holds_raw
 
 if TYPE_CHECKING:
     from pilothouse.api.kinds.kind import Kind
@@ -73,9 +74,8 @@ class Entry:
         """value: the JSON of the object without its revision, if there is any; `obj` may be None then."""
         self.stored, self.key, self.revision = stored, key, revision
         self._obj, self._value = obj, value
-        head = _HEAD.match(value)
-        spliced = head is not None and (stored.custom or head[1].decode() == stored.gvk.api_version)
-        if head is not None and spliced and not (stored.raw and obj is not None and rawjson.holds(stored.raw, obj)):
+        head = _HEAD.match(value) if value.endswith(b"}") else None  # else it is not as answers have it
+        if head is not None and (stored.custom or head[1].decode() == stored.gvk.api_version):
             self._splice = head.end()
             if obj is not None:
                 _RECENT.add(self)
@@ -91,7 +91,7 @@ class Entry:
     @classmethod
     def of_value(cls, stored: Stored, key: str, revision: int, value: bytes) -> Entry:
         """Of a value in the store. Raises ValueError for one that is no object."""
-        if value.endswith(b"}") and not (stored.raw and rawjson.may_hold(value)):
+        if value.endswith(b"}"):
             found = cls(stored, key, revision, None, value)
             if found._splice:
                 return found
@@ -254,7 +254,9 @@ def encode_value(stored: Stored, obj: Obj) -> bytes:
     if "resourceVersion" in meta or obj["apiVersion"] != api_version:
         meta = {k: v for k, v in meta.items() if k != "resourceVersion"}
         obj = {**obj, "apiVersion": api_version, "metadata": meta}
-    return rawjson.to_json(obj) if stored.raw and rawjson.holds(stored.raw, obj) else text.to_json(obj)
+    if not stored.custom and holds_raw(stored.type):
+        return rawtext.to_json(obj)
+    return text.to_json(obj)
 
 
 def decode_value(stored: Stored, value: bytes) -> Obj:
@@ -265,7 +267,8 @@ def decode_value(stored: Stored, value: bytes) -> Obj:
         obj: Any = protobuf.decode_stored(value)
     else:
         obj = orjson.loads(value)
-        rawjson.mark(stored.raw, obj, value)
+        if value.endswith(rawtext.SPACED) and not stored.custom:
+            obj = rawtext.with_texts(stored.type, obj, value)
     if not isinstance(obj, dict) or not isinstance(obj.get("metadata"), dict):
         raise ValueError("a stored value is not an object")
     api_version = obj.get("apiVersion")

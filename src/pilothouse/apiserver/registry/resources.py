@@ -11,7 +11,6 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from pilothouse.api import kinds, scheme
-from pilothouse.api.codec import rawjson
 from pilothouse.api.kinds.common import older
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj
@@ -89,7 +88,6 @@ class Stored:
         str, Callable[[Obj], Obj]
     ]  # apiVersion of a value that is not served any more → converts it to `gvk`
     custom: bool = False
-    raw: tuple[rawjson.Place, ...] = ()  # where there is raw JSON
 
     @property
     def kind(self) -> Kind:
@@ -295,5 +293,5 @@ def _stored(resource: Resource) -> Stored:
     return Stored(
         gvr.group, gvr.resource, f"/registry/{prefix}/", resource.namespaced, gvk, type_,
         partial(kinds.kind_of, gvr.group, resource.kind), GVK(gvr.group, version, resource.kind).api_version,
-        older.DECODERS.get((gvr.group, resource.kind), {}), raw=rawjson.places(gvr.group, resource.kind),
+        older.DECODERS.get((gvr.group, resource.kind), {}),
     )  # fmt: skip

@@ -301,7 +301,7 @@ def union(members: Sequence[str], *, at_most: bool = False) -> Run:
 
 
 def _is_set(value: Any) -> bool:
-    return value is not None and value != []  # an empty text is one, behind its pointer
+    return value is not None and value != []
 
 
 def every(*rules: Run) -> Run:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
-from pilothouse.api.objects import EmptyMap, Obj, RawObject
+from pilothouse.api.objects import EmptyMap, Obj
+from pilothouse.api.raw import RawArray, RawObject
 
 
 def label_name(name: str, path: str) -> ErrorList:
@@ -97,7 +98,7 @@ def same(a: Any, b: Any) -> bool:
     """Whether two parts of objects are equal as upstream's semantic equality sees them: no list or map equals an empty one."""
     if type(a) is type(b) and a == b:
         return True
-    if isinstance(a, RawObject) or isinstance(b, RawObject):
+    if isinstance(a, (RawObject, RawArray)):
         return bool(a == b)
     if isinstance(a, dict) or isinstance(b, dict):
         if a is None or b is None:
