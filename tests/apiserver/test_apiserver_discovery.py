@@ -172,3 +172,27 @@ async def test_unknown(wire: Call, address: str, plain: bool) -> None:
     answer = await wire("GET", address)
     assert answer.status == 404
     assert (answer.body == b"404 page not found\n") is plain
+
+
+async def test_the_checks_are_counted(wire: Call) -> None:
+    await wire("GET", "/livez")
+    found = await wire("GET", "/metrics/slis")
+    assert found.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
+    assert b'kubernetes_healthcheck{name="etcd",type="livez"} 1.0\n' in found.body
+    assert b'kubernetes_healthchecks_total{name="etcd",status="success",type="livez"} 1.0\n' in found.body
+
+
+async def test_status_and_flags_of_the_process(wire: Call) -> None:
+    text = await wire("GET", "/statusz")
+    assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert b"Binary version: 1.37.2\n" in text.body
+    structured = "application/json;v=v1beta1;g=config.k8s.io;as="
+    status = await wire("GET", "/statusz", accept=f"{structured}Statusz")
+    assert status.headers["Content-Type"] == "application/json;g=config.k8s.io;v=v1beta1;as=Statusz"
+    assert orjson.loads(status.body)["emulationVersion"] == "1.37"
+    flags = orjson.loads((await wire("GET", "/flagz", accept=f"{structured}Flagz")).body)["flags"]
+    assert flags["authorization-modes"] == "[Node,RBAC]"
+    assert not [name for name in flags if "key" in name or "token" in name]
+    plain = await wire("GET", "/flagz", accept="application/json")
+    assert plain.status == 406
+    assert b"application/json, application/yaml, text/plain" in plain.body

@@ -260,3 +260,41 @@ async def test_garbage(front: http.Front, caplog: pytest.LogCaptureFixture) -> N
     async with dial(front) as (reader, writer):
         writer.write(f"GET /version HTTP/1.1\r\n{HOST}\r\n".encode())
         assert (await answer(reader))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "words"),
+    [
+        ("FOO /api/v1/pods", 405, b"does not allow this method"),
+        ("FOO /healthz", 200, b"ok"),
+        ("get /healthz", 200, b"ok"),
+        ("CONNECT /api/v1/pods", 405, b"does not allow this method"),
+        ("GET //api/v1/pods", 404, b"404 page not found"),
+        ("GET /api/v1/%zz", 400, b"400 Bad Request"),
+        ("GET /api/v1/pods?limit=x;&limit=1", 200, b"PodList"),
+        ("GET /api/v1/pods?limit=x%&limit=1", 200, b"PodList"),
+        ("GET /api/v1/namespaces/%00", 404, rb"namespaces \"\\x00\" not found"),
+    ],
+)
+async def test_odd_lines(front: http.Front, line: str, status: int, words: bytes) -> None:
+    async with dial(front) as (reader, writer):
+        writer.write(f"{line} HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n".encode())
+        code, _, body = await answer(reader)
+        assert code == status
+        assert words in body
+
+
+async def test_an_unheard_of_method_is_one_request_among_others(front: http.Front) -> None:
+    async with dial(front) as (reader, writer):
+        for method, status in (("GET", 200), ("FOO", 405), ("GET", 200)):
+            writer.write(f"{method} /api/v1/pods HTTP/1.1\r\n{HOST}\r\n".encode())
+            assert (await answer(reader))[0] == status
+
+
+async def test_answers_name_their_flow(front: http.Front, server: APIServer) -> None:
+    async with dial(front) as (reader, writer):
+        writer.write(f"GET /api/v1/pods HTTP/1.1\r\n{HOST}\r\n".encode())
+        _, headers, _ = await answer(reader)
+        schema = await server.objects.get_live("flowcontrol.apiserver.k8s.io", "flowschemas", "", "exempt")
+        assert schema is not None
+        assert headers["x-kubernetes-pf-flowschema-uid"] == schema["metadata"]["uid"]

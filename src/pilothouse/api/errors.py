@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pilothouse.api.field import FieldError
+from pilothouse.api.field import FieldError, quote
 from pilothouse.api.objects import Obj
 
 
@@ -57,7 +57,7 @@ def _qualified(group: str, resource: str) -> str:
 
 
 def not_found(group: str, resource: str, name: str) -> StatusError:
-    message = f'{_qualified(group, resource)} "{name}" not found'
+    message = f"{_qualified(group, resource)} {quote(name)} not found"
     return StatusError(404, "NotFound", message, _details(group, resource, name))
 
 
@@ -67,12 +67,12 @@ def path_not_found() -> StatusError:
 
 
 def already_exists(group: str, resource: str, name: str) -> StatusError:
-    message = f'{_qualified(group, resource)} "{name}" already exists'
+    message = f"{_qualified(group, resource)} {quote(name)} already exists"
     return StatusError(409, "AlreadyExists", message, _details(group, resource, name))
 
 
 def conflict(group: str, resource: str, name: str, why: str) -> StatusError:
-    message = f'Operation cannot be fulfilled on {_qualified(group, resource)} "{name}": {why}'
+    message = f"Operation cannot be fulfilled on {_qualified(group, resource)} {quote(name)}: {why}"
     return StatusError(409, "Conflict", message, _details(group, resource, name))
 
 
@@ -83,7 +83,7 @@ def forbidden(group: str, resource: str, name: str, why: str) -> StatusError:
     elif not name:
         message = f"{qualified} is forbidden: {why}"
     else:
-        message = f'{qualified} "{name}" is forbidden: {why}'
+        message = f"{qualified} {quote(name)} is forbidden: {why}"
     return StatusError(403, "Forbidden", message, _details(group, resource, name))
 
 
@@ -107,7 +107,7 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> S
         details["causes"] = causes
     qualified = _qualified(group, kind)
     texts = list(distinct)
-    message = f'{qualified} "{name}" is invalid'
+    message = f"{qualified} {quote(name)} is invalid"
     if texts:
         message += ": " + (texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]")
     return StatusError(422, "Invalid", message, details)

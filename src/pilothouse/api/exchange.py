@@ -40,6 +40,7 @@ class Request:
     peer_certificates: tuple[bytes, ...] = ()  # DER, leaf first, as TLS verified them
     remote_address: str = ""
     connection: Any = None  # an upgradable connection, for exec, attach, portforward and proxies
+    flow: tuple[str, str] | None = None  # uids of its FlowSchema and priority level, once the server knows them
 
     def first(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""

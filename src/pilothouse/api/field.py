@@ -83,6 +83,8 @@ ErrorList: TypeAlias = list[FieldError]
 
 def quote(text: str) -> str:
     """Go's %q of a string."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
     out = ['"']
     for c in text:
         if c in '"\\':

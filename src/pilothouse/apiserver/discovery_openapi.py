@@ -91,7 +91,8 @@ class OpenAPI:
         if path == "/openapi/v2":
             return await self.whole(request)
         if path == _ROOT:
-            return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, self.index())
+            headers = {"Accept-Ranges": "bytes", "Content-Type": "text/plain; charset=utf-8"}
+            return Response(200, {**headers, "Last-Modified": _http_date(self._changed_s)}, self.index())
         if path.startswith(f"{_ROOT}/"):
             return await self.part(request, path.removeprefix(f"{_ROOT}/"))
         return routing.page_not_found()

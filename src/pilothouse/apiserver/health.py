@@ -1,13 +1,16 @@
 """/healthz, /livez and /readyz, whole and check by check.
 
-Source: upstream's server/healthz; the names are those of its checks that have a counterpart here.
+Source: upstream's server/healthz. The names are those of its checks, which tools leave out by name; those of the hooks
+after its start are all well once this server is ready.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, Final
 
 from pilothouse.api.exchange import Request, Response
 from pilothouse.api.field import quote
@@ -59,8 +62,8 @@ class Health:
             return "process is shutting down" if stopping() else ""
 
         ping, log, stored = Check("ping", _well), Check("log", _well), Check("etcd", etcd)
-        hooks = [Check(f"poststarthook/{name}", ready) for name in _HOOKS]
-        live = [ping, log, stored, *hooks]
+        hooks = [Check(name if name == _COMPLETION else f"poststarthook/{name}", ready) for name in _HOOKS]
+        live = [ping, log, Check("loopback-serving-certificate", _well), stored, *hooks]
         self._checks = {
             "healthz": live,
             "livez": live,
@@ -69,6 +72,8 @@ class Health:
                 Check("shutdown", running),
             ],
         }  # fmt: skip
+        self._results: Counter[tuple[str, str, str]] = Counter()  # of (name, status, address)
+        self._last: dict[tuple[str, str], int] = {}  # (name, address) → 1: well
 
     def paths(self) -> list[str]:
         return [f"/{root}" for root in self._checks] + [f"/{r}/{c.name}" for r, cs in self._checks.items() for c in cs]
@@ -83,17 +88,40 @@ class Health:
             found = next((c for c in checks if c.name == name), None)
             if found is None:
                 return None
-            wrong = await found.check()
+            wrong = await self._result(root, found)
             if not wrong:
                 return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, b"ok")
             return Response(500, dict(_TEXT), f"internal server error: {wrong}\n".encode())
         return await self._all(root, checks, request)
 
+    async def _result(self, root: str, check: Check) -> str:
+        wrong = await check.check()
+        self._results[check.name, "error" if wrong else "success", root] += 1
+        self._last[check.name, root] = not wrong
+        return wrong
+
+    def indicators(self) -> Iterator[Any]:
+        """What /metrics/slis tells (KEP-3466): each check's last result, and how often it was what."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        last = GaugeMetricFamily(
+            "kubernetes_healthcheck", "The last result of each health check.", labels=("name", "type")
+        )
+        for (name, root), well in sorted(self._last.items()):
+            last.add_metric((name, root), well)
+        yield last
+        total = CounterMetricFamily(
+            "kubernetes_healthchecks", "The results of all health checks.", labels=("name", "status", "type")
+        )
+        for labels, count in sorted(self._results.items()):
+            total.add_metric(labels, count)
+        yield total
+
     async def _all(self, root: str, checks: list[Check], request: Request) -> Response:
         excluded = {v for k, v in request.query if k == "exclude"}
         unknown = excluded - {check.name for check in checks}
         asked = [check for check in checks if check.name not in excluded]
-        found = dict(zip(asked, await asyncio.gather(*(check.check() for check in asked)), strict=True))
+        found = dict(zip(asked, await asyncio.gather(*(self._result(root, check) for check in asked)), strict=True))
         lines = []
         failed = False
         for check in checks:
@@ -116,15 +144,36 @@ class Health:
         return Response(200, dict(_TEXT), ("\n".join(lines) + "\n").encode())
 
 
-_HOOKS = (
+_COMPLETION: Final = "autoregister-completion"
+_HOOKS: Final = (
     "start-apiserver-admission-initializer",
     "generic-apiserver-start-informers",
+    "priority-and-fairness-config-consumer",
+    "priority-and-fairness-filter",
+    "storage-object-count-tracker-hook",
+    "start-apiextensions-informers",
     "start-apiextensions-controllers",
     "crd-informer-synced",
     "start-system-namespaces-controller",
+    "peer-endpoint-reconciler-controller",
+    "start-cluster-authentication-info-controller",
+    "start-kube-apiserver-identity-lease-controller",
+    "start-kube-apiserver-identity-lease-garbage-collector",
     "storage-readiness",
+    "start-legacy-token-tracking-controller",
+    "start-service-ip-repair-controllers",
     "rbac/bootstrap-roles",
     "scheduling/bootstrap-system-priority-classes",
     "priority-and-fairness-config-producer",
     "bootstrap-controller",
+    "start-kubernetes-service-cidr-controller",
+    "start-kube-aggregator-informers",
+    "apiservice-status-local-available-controller",
+    "apiservice-status-remote-available-controller",
+    "apiservice-registration-controller",
+    "apiservice-discovery-controller",
+    "kube-apiserver-autoregistration",
+    _COMPLETION,
+    "apiservice-openapi-controller",
+    "apiservice-openapiv3-controller",
 )

@@ -44,7 +44,8 @@ def _scope(info: RequestInfo) -> str:
 
 
 class Metrics:
-    def __init__(self) -> None:
+    def __init__(self, started_s: float) -> None:
+        self._started_s = int(started_s)
         self._durations: dict[tuple[str, ...], _Histogram] = {}
         self._codes: dict[tuple[str, ...], int] = {}
 
@@ -69,18 +70,26 @@ class Metrics:
         counted = (*labels, str(response.status))
         self._codes[counted] = self._codes.get(counted, 0) + 1
 
-    def text(self, inflight: Mapping[str, int], storages: Iterable[Storage]) -> tuple[bytes, str]:
-        """The exposition format, and its media type. `inflight`: requests under way, by kind."""
+    def reset(self) -> None:
+        self._durations.clear()
+        self._codes.clear()
+
+    def response(self, collect: Callable[[], Iterator[Any]], *, process: bool = False) -> Response:
+        """In the exposition format; `process`: with what there is to say of the process."""
         from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, exposition
 
         registry = CollectorRegistry(auto_describe=False)
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
-        registry.register(_Collector(lambda: self._collect(inflight, storages)))
-        return exposition.generate_latest(registry), exposition.CONTENT_TYPE_LATEST
+        if process:
+            ProcessCollector(registry=registry)
+            PlatformCollector(registry=registry)
+            GCCollector(registry=registry)
+        registry.register(_Collector(collect))
+        headers = {"Content-Type": f"{exposition.CONTENT_TYPE_PLAIN_0_0_4}; escaping=underscores"}
+        headers["Process-Start-Time-Unix"] = str(self._started_s)
+        return Response(200, headers, exposition.generate_latest(registry, escaping="underscores"))
 
-    def _collect(self, inflight: Mapping[str, int], storages: Iterable[Storage]) -> Iterator[Any]:
+    def collect(self, inflight: Mapping[str, int], storages: Iterable[Storage]) -> Iterator[Any]:
+        """`inflight`: requests under way, by kind."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         total = CounterMetricFamily(

@@ -13,6 +13,7 @@ from pilothouse.apiserver.core import Core
 from pilothouse.apiserver.discovery import Discovery
 from pilothouse.apiserver.health import Health
 from pilothouse.apiserver.metrics import Metrics
+from pilothouse.apiserver.zpages import ZPages
 
 if TYPE_CHECKING:
     from pilothouse.apiserver.discovery_openapi import OpenAPI
@@ -32,6 +33,7 @@ class NonResource:
         self._core, self._health, self._metrics, self._inflight = core, health, metrics, inflight
         self._discovery = Discovery(core)
         self._openapi: OpenAPI | None = None  # once it is asked for
+        self._pages = ZPages(core.config, core.clock)
 
     async def handle(self, request: Request, local: bool) -> Response:
         path = request.path
@@ -44,19 +46,32 @@ class NonResource:
         if path in ("/version", "/version/"):
             return _read_only(request, Response(200, _JSON, answers.to_json(version.info(), True)))
         if path == "/metrics":
-            body, media_type = self._metrics.text(self._inflight(), self._core.storages())
-            return Response(200, {"Content-Type": media_type}, body)
+            return self._counted(request)
+        if path == "/metrics/slis":
+            return self._metrics.response(self._health.indicators)
+        if path == "/statusz":
+            return self._pages.status(request)
+        if path == "/flagz":
+            return self._pages.flags(request)
         if root == "openapi":
             return await self._documents().handle(request)
-        if path in ("/", ""):
+        if path in ("/", "", "/index.html"):
             return Response(200, _JSON, answers.to_json({"paths": self.paths()}, True))
-        place = ENDPOINTS.get(path)
+        place = ENDPOINTS.get(path.removesuffix("/"))
         if place is not None:
             module, _, name = place.partition(":")
             endpoint = getattr(import_module(f"pilothouse.apiserver.{module}"), name)
             response: Response = await endpoint(self._core, request)
             return response
         return routing.page_not_found()
+
+    def _counted(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self._metrics.reset()
+            return Response(200, {"Content-Type": "text/plain; charset=utf-8"}, b"metrics reset\n")
+        return self._metrics.response(
+            lambda: self._metrics.collect(self._inflight(), self._core.storages()), process=True
+        )
 
     def _discover(self, request: Request, root: str, local: bool) -> Response:
         found = self._discovery.handle(request, local)
@@ -85,10 +100,13 @@ class NonResource:
             "/api",
             "/apis",
             "/apis/",
+            "/flagz",
             "/metrics",
+            "/metrics/slis",
             "/openapi/v2",
             "/openapi/v3",
             "/openapi/v3/",
+            "/statusz",
             "/version",
             *ENDPOINTS,
         }

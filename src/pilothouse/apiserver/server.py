@@ -28,6 +28,7 @@ from pilothouse.apiserver import (
     routing,
 )
 from pilothouse.apiserver.bootstrap import ensure
+from pilothouse.apiserver.classification import FLOW_SCHEMA, PRIORITY_LEVEL, Classifier
 from pilothouse.apiserver.compactor import Compactor
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.contracts import Attributes
@@ -74,7 +75,8 @@ class APIServer:
         self.objects = StoredObjects(self.core)
         self.ready = False
         self._limit = flowcontrol.Limit(self.config.max_requests_inflight, self.config.max_mutating_requests_inflight)
-        self._metrics = Metrics()
+        self._classifier = Classifier(self.objects)
+        self._metrics = Metrics(clock.now())
         health = Health(store, lambda: self.ready, self.core.stopping.is_set, clock)
         self._nonresource = NonResource(self.core, health, self._metrics, self._limit.used)
 
@@ -140,6 +142,9 @@ class APIServer:
             log.exception("%s %s failed", request.method, request.path)
             why = "This request caused apiserver to panic. Look in the logs for details."
             response = answers.error_response(StatusError(500, "InternalError", why), request, local)
+        if request.flow is not None:
+            schema, level = request.flow
+            response.headers = {**response.headers, FLOW_SCHEMA: schema, PRIORITY_LEVEL: level}
         if info is not None:
             self._metrics.request(info, response, self.clock.monotonic() - started_s)
         return response
@@ -156,7 +161,10 @@ class APIServer:
         if acted_as is not None:
             user, attributes = acted_as, dataclasses.replace(attributes, user=acted_as)
         request.user = user
-        if flowcontrol.is_long_running(info.verb, info.subresource, info.path):
+        long = flowcontrol.is_long_running(info.verb, info.subresource, info.path)
+        if not local and (not long or info.verb == "watch"):
+            request.flow = self._classifier.flow(attributes)
+        if long:
             return await self._authorized(request, info, attributes, local)
         slots = self._limit.slot(info.verb)
         if slots.full and not local:
@@ -176,6 +184,8 @@ class APIServer:
 
     async def _authorized(self, request: Request, info: RequestInfo, attributes: Attributes, local: bool) -> Response:
         await authority.require(self.core, attributes)
+        if info.path.startswith("//"):
+            raise routing.PageNotFound
         if not info.resource_request:
             return await self._nonresource.handle(request, local)
         try:

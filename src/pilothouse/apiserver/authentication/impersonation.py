@@ -61,7 +61,9 @@ def _wanted(headers: Mapping[str, str]) -> UserInfo | None:
     if name:
         return UserInfo(name, uid, groups, extra)
     if uid or groups or extra:
-        raise errors.bad_request(f"requested {_go_syntax(uid, groups, extra)} without impersonating a user name")
+        error = errors.bad_request(f"requested {_go_syntax(uid, groups, extra)} without impersonating a user name")
+        error.headers["X-Content-Type-Options"] = "nosniff"
+        raise error
     return None
 
 

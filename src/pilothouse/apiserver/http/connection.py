@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser
 
 from pilothouse.api import errors
 from pilothouse.api.exchange import Request, Response
@@ -37,6 +38,7 @@ _GZIP_LEAST_BYTES: Final = 128 * 1024
 _GZIP_LEVEL: Final = 1  # upstream's: speed before size
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_method: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ")
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
@@ -109,6 +111,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._streaming = False
         # The request that is being read
+        self._method = ""  # one that the parser does not know
         self._target = b""
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
@@ -159,10 +162,23 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
-            self._hand_over(data[upgrade.args[0] :])
+            if self._parser.get_method() != b"CONNECT":
+                self._hand_over(data[upgrade.args[0] :])
+        except HttpParserInvalidMethodError:
+            self._read_other_method(data)
         except HttpParserError as error:
             log.debug("a request that cannot be read: %s", error)
             self._refuse(400)
+
+    def _read_other_method(self, data: bytes) -> None:
+        """The parser knows only the methods that are registered; which there are is for the pipeline to say."""
+        found = _method.match(data)
+        if found is None or self._method or self._head_size != len(data):
+            self._refuse(400)
+            return
+        self._method, self._head_size = found[1].decode(), 0
+        self._parser = HttpRequestParser(self)
+        self.data_received(b"TRACE" + data[found.end(1) :])
 
     def _refuse(self, status: int, why: str = "") -> None:
         """Of what cannot be read. Where earlier requests are still being answered, the connection ends with those answers."""
@@ -191,6 +207,10 @@ class Connection(asyncio.Protocol):
         headers = self._headers
         if "host" not in headers and self._parser.get_http_version() == "1.1":
             self._refuse(400, "missing required Host header")
+        elif "\n" in headers.get("host", "") or heads.is_broken(self._target.partition(b"?")[0].decode("latin-1")):
+            self._refuse(400)
+        elif self._parser.get_http_version() not in ("1.0", "1.1"):
+            self._refuse(505, "unsupported protocol version")
         elif headers.get("transfer-encoding", "chunked").lower() != "chunked":
             self._refuse(501, "Unsupported transfer encoding")
         if self._deaf:
@@ -220,18 +240,23 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._in_head = True
-        if not self._deaf and not self._parser.should_upgrade():
+        if self._deaf:
+            return
+        if self._parser.get_method() == b"CONNECT":
+            self._take(keep=False)
+            self._deaf = True
+        elif not self._parser.should_upgrade():
             self._take(keep=self._parser.should_keep_alive())
 
     def _take(self, *, keep: bool) -> None:
         """A request is complete."""
         body = self._body
         request = heads.to_request(
-            self._parser.get_method().decode(), self._target.decode("utf-8", "replace"), self._headers,
+            self._method or self._parser.get_method().decode(), self._target.decode("utf-8", "replace"), self._headers,
             certificates=self._certificates, remote=self._remote,
         )  # fmt: skip
         request.body = body[0] if len(body) == 1 else b"".join(body)
-        self._body = []
+        self._body, self._method = [], ""
         old = self._parser.get_http_version() == "1.0"
         self._waiting.append(_Incoming(request, keep and not self._shared.ending, old, self._too_large))
         if self._task is None:

@@ -5,6 +5,7 @@ Source: RFC 9112, and Go's net/http, whose limits and refusals clients of upstre
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
@@ -17,6 +18,7 @@ from pilothouse.clock import Clock
 
 # Headers that are lists: those of one name are one value. Other headers that come several times keep a line for each.
 _LISTS: Final = frozenset({"accept", "accept-encoding", "if-none-match", "connection", "transfer-encoding"})
+_broken: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _BODILESS: Final = frozenset({204, 304})
 _LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n" for s in HTTPStatus}
 
@@ -34,6 +36,8 @@ def to_request(
         scheme, sep, rest = target.partition("://")  # the absolute form, as sent to proxies
         target = "/" + rest.partition("/")[2] if sep and "/" not in scheme else target
     path, _, query = target.partition("?")
+    if ";" in query or "%" in query:
+        query = "&".join(pair for pair in query.split("&") if ";" not in pair and not is_broken(pair))
     return Request(
         method,
         unquote(path, errors="replace") if "%" in path else path,
@@ -42,6 +46,11 @@ def to_request(
         peer_certificates=certificates,
         remote_address=remote,
     )
+
+
+def is_broken(text: str) -> bool:
+    """A percent sign in it does not begin the code of a byte: Go reads no such path, and leaves out such pairs of a query."""
+    return "%" in text and _broken.search(text) is not None
 
 
 class Heads:
@@ -100,9 +109,10 @@ def quoted(text: str) -> str:
 
 def refusal(status: int, why: str = "") -> bytes:
     """What Go answers to a request that cannot be read; the connection ends with it."""
-    phrase = HTTPStatus(status).phrase
-    text = f"{status} {phrase}{': ' + why if why else ''}"
+    phrase = f"{status} {HTTPStatus(status).phrase}"
+    text = f"{phrase}: {why}" if why else phrase
+    line = text if status == 400 else phrase
     return (
-        f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n"
+        f"HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n"
         f"Connection: close\r\n\r\n{text}"
     ).encode()
