@@ -2,7 +2,8 @@
 
 URL is upstream's kube-apiserver (shared/peers/cluster.sh), fresh; ours is started beside it. The recorded answers cover fields
 that the exemplars have; this covers those that they have not, on create, update and update of status. What differs is printed
-once for each way in which it does.
+once for each way in which it does. With `--all` the kinds of exemplars.yaml are asked too, of servers that serve everything
+(upstream's with `--runtime-config=api/all=true --feature-gates=AllAlpha=true,AllBeta=true`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import yaml
 from oracle import ORACLE, TOKEN, running
 
 from pilothouse.api.scheme import GVK, split_api_version
@@ -115,7 +118,7 @@ def compared(oracle: Any, pair: Pair, obj: Any, depth: int) -> Iterator[tuple[st
     list(pair.ask([("", "DELETE", f"{one}?gracePeriodSeconds=0&propagationPolicy=Background", None)]))
 
 
-def differences(peer: str, ours: str, kinds: set[str], depth: int) -> int:
+def differences(peer: str, ours: str, kinds: set[str], depth: int, *, everything: bool) -> int:
     spec = importlib.util.spec_from_file_location("oracle_program", ORACLE / "oracle.py")
     assert spec is not None and spec.loader is not None
     oracle = importlib.util.module_from_spec(spec)
@@ -123,7 +126,8 @@ def differences(peer: str, ours: str, kinds: set[str], depth: int) -> int:
     pair = Pair(oracle, peer, ours)
     list(pair.ask([("", "POST", oracle.collection(o), o) for o in oracle.SETUP]))
     asked, seen = 0, dict[str, list[str]]()
-    for obj in oracle.exemplars():
+    more = yaml.safe_load_all((Path(__file__).parent / "exemplars.yaml").read_text()) if everything else ()
+    for obj in (*oracle.exemplars(), *more):
         for name, wanted, got in compared(oracle, pair, obj, depth) if obj["kind"] in kinds else ():
             asked += 1
             bad = [k for k in {**wanted, **got} if wanted.get(k) != got.get(k)]
@@ -138,9 +142,13 @@ def differences(peer: str, ours: str, kinds: set[str], depth: int) -> int:
     return len(seen)
 
 
-async def main(peer: str, kinds: str, depth: str = "2") -> int:
-    async with running() as ours:
-        return await asyncio.to_thread(differences, peer, ours, set(kinds.split(",")), int(depth))
+async def main(*arguments: str) -> int:
+    everything = "--all" in arguments
+    peer, kinds, *depth = (a for a in arguments if a != "--all")
+    async with running(everything=everything) as ours:
+        return await asyncio.to_thread(
+            differences, peer, ours, set(kinds.split(",")), int(depth[0] if depth else 2), everything=everything
+        )
 
 
 if __name__ == "__main__":

@@ -25,15 +25,17 @@ TOKEN = "admintok"
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[str]:
-    """The address of an API server on the embedded store alone, without controllers, in a directory of its own."""
+async def running(*, everything: bool = False) -> AsyncIterator[str]:
+    """The address of an API server on the embedded store alone, without controllers, in a directory of its own. `everything`:
+    with all versions and feature gates."""
     clock = RealClock()
     with tempfile.TemporaryDirectory() as directory:
         keys = pki.ensure(Path(directory) / "pki", clock, ("127.0.0.1",))
         admin = UserInfo("admin", "admin", ("system:masters",))
         config = Config(
             tokens=(TokenEntry(TOKEN, admin),), client_ca=keys["ca.crt"], service_account_keys=(keys["sa.pub"],),
-            service_account_signing_key=keys["sa.key"],
+            service_account_signing_key=keys["sa.key"], runtime_config={"api/all": True} if everything else {},
+            feature_gates={"AllAlpha": True, "AllBeta": True} if everything else {},
         )  # fmt: skip
         store = await open_store(Path(directory) / "store", clock)
         server = APIServer(store, clock, config)

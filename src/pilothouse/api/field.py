@@ -51,6 +51,14 @@ _TEXT: Final = {
 _BARE: Final = frozenset(
     {ErrorType.REQUIRED, ErrorType.FORBIDDEN, ErrorType.TOO_LONG, ErrorType.TOO_SHORT, ErrorType.INTERNAL}
 )
+
+
+class Verbatim(str):
+    """A bad value that the message shows as it is: one that Go has a String() for."""
+
+    __slots__ = ()
+
+
 OMIT: Final = object()  # a bad value that the message leaves out
 
 
@@ -102,7 +110,7 @@ def quote(text: str) -> str:
 def render(value: Any) -> str:
     """A bad value as messages show it: quoted strings, plain numbers, and JSON for the rest (in the order given)."""
     if isinstance(value, str):
-        return quote(value)
+        return str(value) if isinstance(value, Verbatim) else quote(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -146,6 +146,22 @@ class Allocator(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class JudgeContext:
+    """What a judge may ask."""
+
+    clock: Clock
+    authorizer: Authorizer
+    objects: Objects
+
+
+Judge: TypeAlias = Callable[
+    [JudgeContext, Attributes, Obj, Obj | None, ErrorList],
+    Awaitable[ErrorList],
+]
+"""(context, the request, new, old or None, errors found so far) → all errors."""
+
+
 class EndpointContext(Protocol):
     """What an endpoint with a behaviour of its own may use of the server."""
 

@@ -12,6 +12,9 @@ from pilothouse.api.kinds.kind import Kind
 
 # (group, kind) → module below this package. The kinds that are absent have no particular behaviour.
 MODULES: dict[tuple[str, str], str] = {
+    ("certificates.k8s.io", "PodCertificateRequest"): "certificates.pod_certificate_request",
+    ("coordination.k8s.io", "LeaseCandidate"): "coordination.lease_candidate",
+    ("internal.apiserver.k8s.io", "StorageVersion"): "apiserverinternal.storage_version",
     ("", "ComponentStatus"): "core.component_status",
     ("", "ConfigMap"): "core.config_map",
     ("", "Endpoints"): "core.endpoints",

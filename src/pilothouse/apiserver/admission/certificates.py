@@ -11,24 +11,16 @@ import binascii
 from pilothouse.api.exchange import UserInfo
 from pilothouse.api.objects import Obj, get
 from pilothouse.apiserver.admission.plugin import CREATE, CREATE_UPDATE, Plugin, forbidden
-from pilothouse.apiserver.contracts import AdmissionRequest, Attributes
+from pilothouse.apiserver.authorization import signers
+from pilothouse.apiserver.contracts import AdmissionRequest
 
-_GROUP = "certificates.k8s.io"
-_REQUESTS = (_GROUP, "certificatesigningrequests")
+_REQUESTS = (signers.GROUP, "certificatesigningrequests")
 _CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 
 
 class _Signers(Plugin):
-    """Asks whether a user may do something for a signer: by its name, or for all of its domain."""
-
     async def may(self, user: UserInfo, verb: str, signer: str) -> bool:
-        domain = signer.partition("/")[0]
-        for name in (signer, f"{domain}/*"):
-            ask = Attributes(user, verb, "", True, _GROUP, "*", "signers", "", "", name)
-            decision = await self.cluster.authorizer.authorize(ask)
-            if decision.allowed:
-                return True
-        return False
+        return await signers.may(self.cluster.authorizer, user, verb, signer)
 
 
 class CertificateApproval(_Signers):
@@ -60,7 +52,7 @@ class CertificateSigning(_Signers):
 
 class ClusterTrustBundleAttest(_Signers):
     name = "ClusterTrustBundleAttest"
-    resources = frozenset({(_GROUP, "clustertrustbundles")})
+    resources = frozenset({(signers.GROUP, "clustertrustbundles")})
     operations = CREATE_UPDATE
 
     async def validate(self, request: AdmissionRequest) -> None:

@@ -1,9 +1,10 @@
-"""The endpoints with a behaviour of their own: one file each in this package, found through these two tables and imported
+"""The endpoints with a behaviour of their own: one file each in this package, found through these tables and imported
 when a request first names them.
 
 ENDPOINTS has whole endpoints (`contracts.Endpoint`): what they answer is their own business.
 STRATEGIES has subresources that are written as their object is (`contracts.SubresourceStrategy`). `status` has a general
 strategy that serves every resource with that subresource, unless a line here says otherwise.
+JUDGES has rules of validation that a pure function cannot answer (`contracts.Judge`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
-from pilothouse.apiserver.contracts import Endpoint, SubresourceStrategy
+from pilothouse.apiserver.contracts import Endpoint, Judge, SubresourceStrategy
 
 # (group, resource, subresource) → "module:function"; an empty subresource is the resource itself.
 ENDPOINTS: dict[tuple[str, str, str], str] = {
@@ -47,6 +48,14 @@ STRATEGIES: dict[tuple[str, str, str], str] = {
     ("certificates.k8s.io", "certificatesigningrequests", "approval"): "approval:STRATEGY",
 }
 
+# (group, resource, subresource) → "module:function", a `contracts.Judge`
+JUDGES: dict[tuple[str, str, str], str] = {
+    ("certificates.k8s.io", "podcertificaterequests", "status"): "certificates:pod_request_status",
+    ("resource.k8s.io", "resourceclaims", ""): "claims:claim",
+    ("resource.k8s.io", "resourceclaims", "status"): "claims:status",
+    ("resource.k8s.io", "resourceclaimtemplates", ""): "claims:template",
+}
+
 
 def _load(place: str) -> object:
     module, _, name = place.partition(":")
@@ -56,6 +65,13 @@ def _load(place: str) -> object:
 @cache
 def endpoint(group: str, resource: str, subresource: str) -> Endpoint | None:
     place = ENDPOINTS.get((group, resource, subresource))
+    return _load(place) if place else None  # type: ignore[return-value]
+
+
+@cache
+def judge(group: str, resource: str, subresource: str) -> Judge | None:
+    """The rules that ask the authorizer, the clock or other objects; None where there are none, which is the rule."""
+    place = JUDGES.get((group, resource, subresource))
     return _load(place) if place else None  # type: ignore[return-value]
 
 

@@ -7,8 +7,11 @@ from pilothouse.api.codec.decode import DecodeError
 from pilothouse.api.errors import StatusError
 from pilothouse.api.field import ErrorList, Tolerated
 from pilothouse.api.objects import Obj
+from pilothouse.apiserver import endpoints
+from pilothouse.apiserver.contracts import Attributes, JudgeContext
 from pilothouse.apiserver.handlers import bodies
 from pilothouse.apiserver.handlers.scope import Scope
+from pilothouse.apiserver.objects import StoredObjects
 
 # Groups of programs of their own that upstream links in: their metadata has the rules that all programs share, and no others.
 _EXTENSIONS = frozenset({"apiextensions.k8s.io", "apiregistration.k8s.io"})
@@ -33,6 +36,20 @@ def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:
         if type(error) is Tolerated:
             scope.warn(str(error))
     return [e for e in found if type(e) is not Tolerated]
+
+
+async def judged(scope: Scope, new: Obj, old: Obj | None, found: ErrorList) -> ErrorList:
+    """With what the rules find that must ask others."""
+    info, stored = scope.info, scope.served.stored
+    judge = None if stored.custom else endpoints.judge(stored.group, stored.resource, info.subresource)
+    if judge is None:
+        return found
+    core = scope.core
+    attributes = Attributes(
+        scope.user, info.verb, info.path, True, info.group, info.version, info.resource, info.subresource,
+        info.namespace, info.name,
+    )  # fmt: skip
+    return await judge(JudgeContext(core.clock, core.authorizer, StoredObjects(core)), attributes, new, old, found)
 
 
 def invalid(scope: Scope, name: str, errs: ErrorList) -> StatusError:

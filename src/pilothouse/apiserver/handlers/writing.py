@@ -60,7 +60,7 @@ async def _create(scope: Scope, obj: Obj, options: WriteOptions, *, update: bool
         kind.prepare_create(obj)
         kind.author(obj, scope.user)
         kind.stamp(obj, None, scope.core.clock.timestamp())
-        errs = checks.create(scope, obj)
+        errs = await checks.judged(scope, obj, None, checks.create(scope, obj))
         if errs:
             raise checks.invalid(scope, meta.get("name", ""), errs)
         for text in kind.warnings(obj, None):
@@ -235,7 +235,7 @@ async def _judge(scope: Scope, entry: Entry, new: Obj, options: WriteOptions) ->
         if "deletionGracePeriodSeconds" in old_meta and "deletionGracePeriodSeconds" not in meta:
             meta["deletionGracePeriodSeconds"] = old_meta["deletionGracePeriodSeconds"]
     meta["resourceVersion"] = old_meta["resourceVersion"]
-    errs: ErrorList = checks.update(scope, new, old)
+    errs: ErrorList = await checks.judged(scope, new, old, checks.update(scope, new, old))
     if errs:
         raise checks.invalid(scope, meta.get("name", ""), errs)
     own = scope.strategy.warnings if scope.strategy is not None else None

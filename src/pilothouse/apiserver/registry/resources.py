@@ -52,12 +52,26 @@ _STORED_VERSIONS: dict[tuple[str, str], str] = {
     ("scheduling.k8s.io", "workloads"): "v1beta1",
     ("scheduling.k8s.io", "podgroups"): "v1beta1",
 }
+# The version of the objects in memory, where it is not the newest: the one that has the fields of all.
+_VERSIONS_IN_MEMORY: dict[tuple[str, str], str] = {("certificates.k8s.io", "podcertificaterequests"): "v1beta1"}
 # Resources that are another one's objects under a second name (upstream's cohabitating resources).
 _COHABITANTS: dict[tuple[str, str], tuple[str, str]] = {("events.k8s.io", "events"): ("", "events")}
 
-_DEPRECATED: dict[tuple[str, str, str], str] = {
-    ("", "v1", "ComponentStatus"): "v1 ComponentStatus is deprecated in v1.19+",
-    ("", "v1", "Endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+# (group, version) → (deprecated since 1.x, gone in 1.x, the version to use instead, the kinds that are not).
+_DEPRECATED: dict[tuple[str, str], tuple[int, int, str, tuple[str, ...]]] = {
+    ("admissionregistration.k8s.io", "v1alpha1"): (35, 38, "", ()),
+    ("admissionregistration.k8s.io", "v1beta1"): (37, 40, "v1", ()),
+    ("certificates.k8s.io", "v1beta1"): (37, 40, "v1", ()),
+    ("coordination.k8s.io", "v1alpha2"): (35, 38, "", ()),
+    ("coordination.k8s.io", "v1beta1"): (36, 39, "", ()),
+    ("resource.k8s.io", "v1alpha3"): (36, 39, "", ("ResourcePoolStatusRequest",)),
+    ("resource.k8s.io", "v1beta1"): (35, 38, "", ()),
+    ("resource.k8s.io", "v1beta2"): (36, 39, "", ("DeviceTaintRule",)),
+    ("storagemigration.k8s.io", "v1beta1"): (37, 40, "v1", ()),
+}
+_DEPRECATED_KINDS: dict[tuple[str, str], str] = {
+    ("v1", "ComponentStatus"): "v1 ComponentStatus is deprecated in v1.19+",
+    ("v1", "Endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 }
 
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
@@ -260,7 +274,9 @@ def built_in(
     every = scheme.resources()
     newest: dict[tuple[str, str], Resource] = {}
     for resource in sorted(every.values(), key=lambda r: version_order(r.gvr.version)):
-        newest.setdefault((resource.gvr.group, resource.gvr.resource), resource)
+        name = (resource.gvr.group, resource.gvr.resource)
+        if _VERSIONS_IN_MEMORY.get(name, resource.gvr.version) == resource.gvr.version:
+            newest.setdefault(name, resource)
     stored: dict[tuple[str, str], Stored] = {}
     for resource in every.values():
         if not is_served(resource, runtime_config, open_gates):
@@ -279,8 +295,18 @@ def built_in(
             kind = load()
             decode = kind.decode.get(gvr.version) or _with_api_version(kept.gvk.api_version)
             encode = kind.encode.get(gvr.version) or _with_api_version(gvr.api_version)
-        warning = _DEPRECATED.get((gvr.group, gvr.version, resource.kind), "")
+        warning = _deprecation(resource)
         yield ServedResource(resource, type_, kept, load, columns_of(gvr), decode, encode, warning=warning)
+
+
+def _deprecation(resource: Resource) -> str:
+    """What requests for the resource are warned of."""
+    gvr, kind = resource.gvr, resource.kind
+    since, gone, instead, but = _DEPRECATED.get((gvr.group, gvr.version), (0, 0, "", ()))
+    if not since or kind in but:
+        return _DEPRECATED_KINDS.get((gvr.api_version, kind), "")
+    told = f"{gvr.api_version} {kind} is deprecated in v1.{since}+, unavailable in v1.{gone}+"
+    return f"{told}; use {gvr.group}/{instead} {kind}" if instead else told
 
 
 def _stored(resource: Resource) -> Stored:

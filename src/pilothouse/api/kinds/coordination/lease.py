@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
@@ -11,7 +11,8 @@ from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
 # CoordinatedLeaderElection is off by default: its fields are dropped where they are not in use.
-_GATED = ("strategy", "preferredHolder")
+OLDEST: Final = "OldestEmulationVersion"
+_GATED: Final = ("strategy", "preferredHolder")
 
 
 def _prepare_create(obj: Obj) -> None:
@@ -37,17 +38,17 @@ def _validate(obj: Obj) -> ErrorList:
         found.append(field.invalid("spec.leaseTransitions", transitions, detail))
     strategy = spec.get("strategy")
     if strategy is not None:
-        found += _strategy(strategy, "spec.strategy.strategy")
+        found += lease_strategy(strategy, "spec.strategy.strategy")
     if spec.get("preferredHolder") and not strategy:
         detail = "may only be specified if `strategy` is defined"
         found.append(field.forbidden("spec.preferredHolder", detail))
     return found
 
 
-def _strategy(strategy: str, path: str) -> ErrorList:
+def lease_strategy(strategy: str, path: str) -> ErrorList:
     if "/" in strategy:
         return [field.invalid(path, strategy, d) for d in names.qualified_name(strategy)]
-    known = ["OldestEmulationVersion"]
+    known = [OLDEST]
     return [] if strategy in known else [field.not_supported(path, strategy, known)]
 
 

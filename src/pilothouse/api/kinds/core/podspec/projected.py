@@ -160,7 +160,7 @@ def _certificate(certificate: Obj, seen: set[str], path: str, volume: str) -> Er
     found = signer_name(signer, f"{path}.signerName")
     annotations = certificate.get("userAnnotations")
     if annotations is not None:
-        found += _user_annotations(annotations, f"{path}.userAnnotations")
+        found += user_annotations(annotations, f"{path}.userAnnotations")
     found += forms.user_id(certificate.get("user"), f"{path}.user")
     key_type = certificate.get("keyType") or ""
     if key_type not in _KEY_TYPES:
@@ -192,7 +192,7 @@ def _lifetime(seconds: int | None, signer: str, path: str) -> ErrorList:
     return found
 
 
-def _user_annotations(values: Obj, path: str) -> ErrorList:
+def user_annotations(values: Obj, path: str) -> ErrorList:
     found: ErrorList = []
     for key in values:
         lowered = key.lower()
