@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilothouse.api.codec import text
 from pilothouse.api.codec.decode import DecodeError, decode, hold
 from pilothouse.api.objects import copy
 from pilothouse.api.scheme import GVK
@@ -157,6 +158,45 @@ def test_strict_errors_come_in_the_order_of_the_text_and_once() -> None:
     assert decode(CONFIG_MAP, orjson.loads(raw), raw=raw)[1] == []
     _, strict = decode(POD, {"spec": {"containers": [{"name": "c"}, {"x": 1}]}}, strict=True)
     assert strict == ['unknown field "spec.containers[1].x"']
+
+
+def containers(first: str, second: str) -> Any:
+    """Of a pod whose text gives them twice."""
+    raw = b'{"spec":{"containers":%b,"containers":%b}}' % (first.encode(), second.encode())
+    return decode(POD, text.from_json(raw), raw=raw)[0]["spec"]["containers"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "merged"),
+    [
+        ('[{"name":"a","args":["x"]},{"name":"b"}]', '[{"image":"i"}]', [{"name": "a", "image": "i", "args": ["x"]}]),
+        ('[{"name":"a"},{"name":"b"}]', '[null,{"image":"i"}]', [{"name": "a"}, {"name": "b", "image": "i"}]),
+        ('[{"name":"a","args":["x"]}]', '[{"name":null,"args":null}]', [{"name": "a"}]),
+        ('[{"name":"a","tty":true}]', '[{"name":"b\\ud800"},{}]', [{"name": "b\ufffd", "tty": True}, {"name": ""}]),
+        ('[{"name":"a"}]', "null", None),
+    ],
+)
+def test_lists_given_twice_are_read_into_each_other(first: str, second: str, merged: Any) -> None:
+    found = containers(first, second)
+    assert [{k: v for k, v in c.items() if k != "resources"} for c in found or ()] == (merged or [])
+
+
+def test_maps_and_structs_given_twice_are_merged() -> None:
+    raw = b'{"metadata":{"name":"x"},"metadata":{"labels":{"a":"b"},"name":null},"data":{"a":"1","b":"2"},"data":{"b":"3"}}'
+    found, _ = decode(CONFIG_MAP, orjson.loads(raw), raw=raw)
+    assert found == {"metadata": {"name": "x", "labels": {"a": "b"}}, "data": {"a": "1", "b": "3"}}
+    limits = '[{"name":"a","resources":{"limits":{"%s":"1"}}}]'
+    assert containers(limits % "cpu", limits % "memory")[0]["resources"] == {"limits": {"cpu": "1", "memory": "1"}}
+    probe = '[{"name":"a","livenessProbe":{"httpGet":{%s}}}]'
+    assert containers(probe % '"port":80', probe % '"port":null,"path":"/"')[0]["livenessProbe"] == {
+        "httpGet": {"path": "/", "port": 80}
+    }
+
+
+def test_what_was_given_first_is_of_its_type_too() -> None:
+    raw = b'{"metadata":{"name":1},"metadata":{"name":"x"}}'
+    message = "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.name of type string"
+    assert said(CONFIG_MAP, orjson.loads(raw), raw) == message
 
 
 def test_schemas_that_may_be_something_else() -> None:

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Callable
 from enum import Enum
 from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
-import orjson
-
-from pilothouse.api.codec import gotime
+from pilothouse.api.codec import gotime, repeats
 from pilothouse.api.codec.explain import DecodeError, explain
 from pilothouse.api.objects import EmptyMap, copy
 from pilothouse.api.quantity import Quantity
@@ -67,18 +64,20 @@ def decode(
     Raises DecodeError.
     """
     notes: Notes = []
+    twice, value = _with_repeats(type_, value, raw)
     found = _decoded(type_, value, _Form.STORED if stored else _Form.WRITTEN, notes, raw)
-    return found, _faults(type_, value, strict, notes, raw)
+    return found, _faults(type_, value, strict, notes, raw, twice)
 
 
 def hold(type_: Type, value: Any, *, strict: bool = False, raw: bytes | None = None) -> Held:
     """The same, as Go holds it between reading and storing it."""
     notes: Notes = []
+    twice, value = _with_repeats(type_, value, raw)
     found = _decoded(type_, value, _Form.HELD, notes, raw)
     empties = _KEPT in notes
     if empties:
         notes = [n for n in notes if n != _KEPT]
-    return Held(found, _faults(type_, value, strict, notes, raw), empties)
+    return Held(found, _faults(type_, value, strict, notes, raw, twice), empties)
 
 
 def _decoded(type_: Type, value: Any, form: _Form, notes: Notes, raw: bytes | None) -> Any:
@@ -91,8 +90,16 @@ def _decoded(type_: Type, value: Any, form: _Form, notes: Notes, raw: bytes | No
         raise DecodeError(f"the object is no {type_.name.rpartition('.')[2]}") from None
 
 
-def _faults(type_: Type, value: Any, strict: bool, notes: Notes, raw: bytes | None) -> list[str]:
-    if strict and (notes or (raw is not None and _may_repeat(raw, value))):
+def _with_repeats(type_: Type, value: Any, raw: bytes | None) -> tuple[bool, Any]:
+    """(whether a text gives fields twice, its value). Raises DecodeError where any of them is not of its type."""
+    if raw is None or not repeats.any_in(raw, value):
+        return False, value
+    explain(type_, value, raw, strict=False)
+    return True, repeats.merged(type_, raw)
+
+
+def _faults(type_: Type, value: Any, strict: bool, notes: Notes, raw: bytes | None, twice: bool) -> list[str]:
+    if strict and (notes or twice):
         return explain(type_, value, raw, strict=True)
     return []
 
@@ -108,23 +115,6 @@ _ZEROS: Final[dict[str, Any]] = {
     "string": "", "bool": False, "int32": 0, "int64": 0, "float64": 0, "quantity": "0", "intOrString": 0,
     "duration": "0s", "bytes": "",
 }  # fmt: skip
-
-
-def _may_repeat(raw: bytes, value: Any) -> bool:
-    """Whether a field may stand twice in `raw`. What was written without escapes and comes out with as many colons has none."""
-    if b"\\u00" not in raw and raw.count(b":") == orjson.dumps(value).count(b":"):
-        return False
-    repeats: list[bool] = []
-
-    def pairs(found: list[tuple[str, Any]]) -> None:
-        if len({k for k, _ in found}) != len(found):
-            repeats.append(True)
-
-    try:
-        json.loads(raw.decode("utf-8", "replace"), object_pairs_hook=pairs)
-    except (ValueError, RecursionError):
-        return False
-    return bool(repeats)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -43,11 +44,16 @@ def _leniently(body: bytes) -> Any:
     if wrong:
         raise Malformed(wrong) from None
     try:
-        return _mended(json.loads(body.decode("utf-8", "replace"), parse_int=_integer, parse_float=_number))
+        return mended(json.loads(body.decode("utf-8", "replace"), parse_int=_integer, parse_float=_number))
     except RecursionError:
         raise Malformed("exceeded max depth") from None
     except ValueError as error:
         raise Malformed(str(error)) from None
+
+
+def pairs(body: bytes, kind: Callable[[list[tuple[str, Any]]], Any]) -> Any:
+    """The value of a text that `from_json` reads, with its objects as `kind` makes them of their fields in order."""
+    return json.loads(body.decode("utf-8", "replace"), object_pairs_hook=kind, parse_int=_integer, parse_float=_number)
 
 
 def _integer(digits: str) -> int | float:
@@ -65,12 +71,13 @@ def _number(digits: str) -> float:
     return found
 
 
-def _mended(value: Any) -> Any:
+def mended(value: Any) -> Any:
+    """A copy in which lone surrogates are U+FFFD."""
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {_mended(k): _mended(v) for k, v in value.items()}
-    return [_mended(v) for v in value] if isinstance(value, list) else value
+        return {mended(k): mended(v) for k, v in value.items()}
+    return [mended(v) for v in value] if isinstance(value, list) else value
 
 
 def check_depth(value: Any) -> None:
