@@ -24,8 +24,7 @@ def program(name: str) -> str:
     """The path of one of upstream's programs; the test is skipped where there is none."""
     found = shutil.which(name, path=f"{PEERS}{os.pathsep}{os.environ.get('PATH', '')}")
     if found is None:
-        how = "go builds it from etcd's repositories" if name in ("etcdutl", "bbolt") else "./dev peers builds it"
-        pytest.skip(f"{name} is neither in .peers/bin nor on the PATH: {how}")
+        pytest.skip(f"{name} is neither in .peers/bin nor on the PATH; build it: ./dev peers {name}")
     return found
 
 

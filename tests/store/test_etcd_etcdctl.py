@@ -293,3 +293,15 @@ def test_snapshot(etcd: Etcd, tmp_path: Path) -> None:
     found = inspect(tmp_path / "s.db")
     assert found.revision == etcd.json("get", "snapshot/a")["header"]["revision"]
     assert restore(tmp_path / "s.db", tmp_path / "again") == found.revision
+
+
+def test_downgrade(etcd: Etcd) -> None:
+    assert etcd("downgrade", "validate", "3.6") == "Downgrade validate success, cluster version 3.7\n"
+    assert etcd.fails("downgrade", "validate", "3") == "etcdserver: wrong downgrade target version format"
+    assert etcd.fails("downgrade", "enable", "3.5") == "etcdserver: invalid downgrade target version"
+    assert etcd("downgrade", "enable", "3.6.0") == "Downgrade enable success, cluster version 3.7\n"
+    assert etcd.json("endpoint", "status")[0]["Status"]["downgradeInfo"] == {"enabled": True, "targetVersion": "3.6.0"}
+    assert etcd.fails("downgrade", "enable", "3.6") == "etcdserver: cluster has a downgrade job in progress"
+    for _ in range(2):
+        assert etcd("downgrade", "cancel") == "Downgrade cancel success, cluster version 3.7\n"
+    assert etcd.json("endpoint", "status")[0]["Status"]["downgradeInfo"] == {}

@@ -297,3 +297,46 @@ async def test_a_copy_restores_to_the_same(tmp_path: Path) -> None:
         restore(tmp_path / "two", versions, revision=at)
     await two.close()
     await store.close()
+
+
+async def test_a_snapshot_replaces_the_log_after_so_many_revisions(tmp_path: Path) -> None:
+    store = await open_store(tmp_path, RealClock(), snapshot_every=20)
+    first = sorted(path.name for path in (tmp_path).glob("log-*"))
+    for i in range(15):
+        await store.put(Put(b"k", b"%d" % i))
+    assert sorted(path.name for path in (tmp_path).glob("log-*")) == first
+    for i in range(15, 30):
+        await store.put(Put(b"k", b"%d" % i))
+    async with asyncio.timeout(5):
+        while not list(tmp_path.glob("snapshot-*")):
+            await asyncio.sleep(0.01)
+    await store.close()
+    store = await open_store(tmp_path, RealClock())
+    assert await store.revision() == 31
+    assert [kv.value for kv in (await store.range(Range(b"k"))).kvs] == [b"29"]
+    await store.close()
+
+
+async def test_the_hash_of_a_compacted_revision_is_that_of_before(tmp_path: Path) -> None:
+    """The hashes are those that etcd 3.6.8 gave for the same commands."""
+    store = await open_store(None, RealClock(), hash_compactions=True)
+    for i in range(1, 6):
+        await store.put(Put(b"k%d" % i, b"v%d" % i))
+        await store.put(Put(b"k1", b"again%d" % i))
+    await store.delete(Delete(b"k2"))
+    await store.compact(6, physical=True)
+    assert await store.hash_kv() == (3517364575, 12, 6)
+    assert await store.hash_kv(6) == (2653792647, 6, -1)
+    assert await store.hash_kv(7) == (2405789113, 7, 6)
+    await store.delete(Delete(b"\0", b"\0"))
+    await store.compact(13, physical=True)
+    assert await store.hash_kv(13) == (321366815, 13, 6)
+    assert await store.hash_kv(6) == (2653792647, 6, -1)
+    assert await store.hash_kv() == (1084519789, 13, 13)
+    for i in range(15):
+        await store.put(Put(b"more", b"%d" % i))
+        await store.compact(14 + i, physical=True)
+    with pytest.raises(Compacted):  # the last ten are kept
+        await store.hash_kv(13)
+    assert (await store.hash_kv(19)).compacted == 18
+    await store.close()

@@ -289,7 +289,7 @@ def etcd(arguments: tuple[str, ...]) -> None:
       --auto-compaction-retention X      for example 10m, 5 (hours), or a number of revisions (default: 0, off)
       --max-request-bytes N              default: 1572864
       --max-txn-ops N                    default: 128
-      --snapshot-count N                 accepted; this store has no raft log to cut
+      --snapshot-count N                 revisions after which a snapshot replaces the log (0: by its size)
       --auth-token KIND                  simple, or jwt,sign-method=RS256,priv-key=FILE,pub-key=FILE,ttl=5m
       --log-level LEVEL                  debug, info, warn or error
       --config-file FILE                 all of this as YAML; other flags and variables are ignored then

@@ -60,6 +60,8 @@ async def _serve(config: Config) -> None:
         quota_bytes=config.quota_bytes,
         max_txn_ops=config.max_txn_ops,
         max_request_bytes=config.max_request_bytes,
+        snapshot_every=config.snapshot_count,
+        hash_compactions=True,
     )
     try:
         front = Front(store, config, clock)

@@ -20,6 +20,7 @@ from pilothouse.store.embedded.commits import Commits
 from pilothouse.store.embedded.disk import Disk
 from pilothouse.store.embedded.export import exporting, hash_versions
 from pilothouse.store.embedded.files import Files
+from pilothouse.store.embedded.hashes import CompactionHashes
 from pilothouse.store.embedded.lease import Leases
 from pilothouse.store.embedded.loading import Loading
 from pilothouse.store.embedded.quota import LEASE_COST, QUOTA_BYTES, Quota
@@ -67,9 +68,13 @@ async def open_store(
     quota_bytes: int = QUOTA_BYTES,
     max_txn_ops: int = MAX_OPS,
     max_request_bytes: int = MAX_REQUEST_BYTES,
+    snapshot_every: int = 0,
+    hash_compactions: bool = False,
     files: Files | None = None,
 ) -> EmbeddedStore:
     """The store in directory `path`, which is made where there is none; without a path, one in memory alone.
+    `snapshot_every`: revisions after which a snapshot replaces the log; 0 leaves it to the log's size.
+    `hash_compactions`: as etcd, keep for HashKV what was held before each compaction.
     Raises InUse, Corrupt, Unavailable; each says in one sentence what to do."""
     loading = Loading()
     disk = Disk(path, files) if path is not None else None
@@ -93,7 +98,9 @@ async def open_store(
             gc.enable()
     if len(loading.state.live) > _SLICE:
         gc.freeze()  # what was loaded stays: no collection need look at it again
-    return EmbeddedStore(disk, executor, loading, clock, quota_bytes, max_txn_ops, max_request_bytes)
+    return EmbeddedStore(
+        disk, executor, loading, clock, quota_bytes, max_txn_ops, max_request_bytes, snapshot_every, hash_compactions
+    )
 
 
 class EmbeddedStore:
@@ -108,6 +115,8 @@ class EmbeddedStore:
         quota_bytes: int,
         max_txn_ops: int,
         max_request_bytes: int,
+        snapshot_every: int,
+        hash_compactions: bool,
     ) -> None:
         self._disk, self._executor, self._state, self._clock = disk, executor, loaded.state, clock
         self._max_txn_ops, self._max_request_bytes = max_txn_ops, max_request_bytes
@@ -117,7 +126,10 @@ class EmbeddedStore:
         self._leases = Leases(clock)
         for lease, (ttl_s, left_s) in loaded.leases.items():
             self._leases.set(lease, ttl_s, left_s)
-        self._commits = Commits(disk, executor, lambda: self._state.applied, self._hub.deliver, self._hub.end)
+        self._hashes = CompactionHashes(self._state, clock, wanted=hash_compactions)
+        self._snapshot_every, self._snapshot_at = snapshot_every, self._state.applied
+        on_durable = self._deliver_and_count if snapshot_every > 0 else self._hub.deliver
+        self._commits = Commits(disk, executor, lambda: self._state.applied, on_durable, self._hub.end)
         self.term = loaded.term + 1
         if self._commits.fits(_RECORD_BYTES):
             self._commits.record(records.encode_term(self.term))
@@ -321,6 +333,7 @@ class EmbeddedStore:
             raise Compacted(state.compacted)
         if revision > self._hub.durable:
             raise FutureRevision
+        self._hashes.due(state.compacted, revision)
         state.compacted = revision
         self._commits.record(records.encode_compact(revision))
         await self._commits.wait()
@@ -351,6 +364,7 @@ class EmbeddedStore:
         try:
             while self._free_again and self._stopped is None:
                 self._free_again = False
+                await self._hashes.compute()
                 while self._state.prunable:
                     self._state.prune(_SLICE)
                     await self._clock.sleep(0)
@@ -361,6 +375,13 @@ class EmbeddedStore:
             log.warning("compaction gave up: %s", error)
         except OSError as error:
             log.warning("no snapshot could be written: %s", error)
+
+    def _deliver_and_count(self, durable: int) -> None:
+        self._hub.deliver(durable)
+        if durable - self._snapshot_at >= self._snapshot_every and not self._defragment:
+            self._snapshot_at = durable
+            self._defragment = True
+            self._free()
 
     async def _snapshot(self) -> None:
         """Replaces the logs so far. Nothing is pruned while it is written."""
@@ -414,10 +435,13 @@ class EmbeddedStore:
     async def hash_kv(self, revision: int = 0) -> KeysHash:
         self._check_open()
         state = self._state
+        known = self._hashes.get(revision)
+        if known is not None:
+            return known
         revision = revision if revision > 0 else self._hub.durable
         state.check_revision(revision, self._hub.durable)
         compacted = state.compacted
-        return KeysHash(await hash_versions(state, revision, self._clock), revision, compacted)
+        return KeysHash(await hash_versions(state, revision, compacted, self._clock), revision, compacted)
 
     @property
     def alarms(self) -> frozenset[Alarm]:

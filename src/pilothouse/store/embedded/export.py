@@ -42,37 +42,28 @@ def _of(revision: int, events: Iterable[Event]) -> list[Version]:
 
 
 @contextmanager
-def exporting(
-    state: State, revision: int, clock: Clock, *, hashed: bool = False
-) -> Iterator[AsyncIterator[list[Version]]]:
-    """All that is held of revisions up to `revision`, slice by slice. `hashed`: what etcd's HashKV covers, which leaves out of
-    the compacted past what no longer is."""
+def exporting(state: State, revision: int, clock: Clock) -> Iterator[AsyncIterator[list[Version]]]:
+    """All that is held of revisions up to `revision`, slice by slice."""
     oldest = state.floor - 1
     state.pin(oldest)
     try:
-        yield _versions(state, revision, state.compacted, oldest, clock, hashed)
+        yield _held(state, revision, state.compacted, oldest, clock)
     finally:
         state.unpin(oldest)
 
 
-async def _versions(
-    state: State, revision: int, compacted: int, oldest: int, clock: Clock, hashed: bool
-) -> AsyncIterator[list[Version]]:
-    if hashed:
-        runs = await _base(state, revision, compacted, clock)
-        with View(state, revision) as view:
-            while not view.follow(_SLICE):
-                await clock.sleep(0)
-            nothing_left = not view.count()
-        if nothing_left:
-            runs = await _base(state, max(compacted, oldest), compacted, clock)
-    else:
-        runs = await _base(state, max(compacted, oldest), compacted, clock)
-        runs.append([kv for type_, kv, _ in state.history.get(compacted, ()) if type_ == "DELETE"])
+async def _held(state: State, revision: int, compacted: int, oldest: int, clock: Clock) -> AsyncIterator[list[Version]]:
+    runs = await _base(state, max(compacted, oldest), compacted, clock)
+    runs.append([kv for type_, kv, _ in state.history.get(compacted, ()) if type_ == "DELETE"])
     async for some in _merged(state, runs, clock):
         yield some
+    async for some in _since(state, max(compacted, oldest) + 1, revision, clock):
+        yield some
+
+
+async def _since(state: State, first: int, last: int, clock: Clock) -> AsyncIterator[list[Version]]:
     found: list[Version] = []
-    for number in range(max(compacted, oldest) + 1, revision + 1):
+    for number in range(first, last + 1):
         found += _of(number, state.history.get(number, ()))
         if len(found) >= _SLICE:
             yield found
@@ -80,6 +71,24 @@ async def _versions(
             await clock.sleep(0)
     if found:
         yield found
+
+
+async def _hashed(
+    state: State, revision: int, compacted: int, oldest: int, clock: Clock, compacting: bool
+) -> AsyncIterator[list[Version]]:
+    """What etcd's hash covers, which leaves out of the compacted past what no longer is."""
+    runs = await _base(state, revision, compacted, clock)
+    if not compacting:
+        with View(state, revision) as view:
+            while not view.follow(_SLICE):
+                await clock.sleep(0)
+            nothing_left = not view.count()
+        if nothing_left:
+            runs = await _base(state, max(compacted, oldest), compacted, clock)
+    async for some in _merged(state, runs, clock):
+        yield some
+    async for some in _since(state, max(compacted, oldest) + 1, revision, clock):
+        yield some
 
 
 def _varint(number: int) -> bytes:
@@ -109,14 +118,18 @@ def database_entry(version: Version) -> tuple[bytes, bytes]:
     return name, b"".join(parts)
 
 
-async def hash_versions(state: State, revision: int, clock: Clock) -> int:
-    """CRC-32C over the bucket's name and its entries."""
+async def hash_versions(state: State, revision: int, compacted: int, clock: Clock, *, compacting: bool = False) -> int:
+    """CRC-32C over the bucket's name and its entries up to `revision`, where what was before `compacted` is compacted.
+    `compacting`: as etcd computes it while it compacts at `revision`."""
     import google_crc32c
 
     found: int = google_crc32c.value(b"key")
-    compacted = state.compacted
-    with exporting(state, revision, clock, hashed=True) as versions:
-        async for some in versions:
+    oldest = state.floor - 1
+    state.pin(oldest)
+    try:
+        async for some in _hashed(state, revision, compacted, oldest, clock, compacting):
             entries = [database_entry(v) for v in some if not (v.deleted and v.kv.mod_revision == compacted)]
             found = google_crc32c.extend(found, b"".join(part for entry in entries for part in entry))
+    finally:
+        state.unpin(oldest)
     return found

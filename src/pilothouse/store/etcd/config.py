@@ -45,7 +45,7 @@ class Config:
     max_request_bytes: int = 3 << 19
     max_txn_ops: int = 128
     max_concurrent_streams: int = 10_000
-    snapshot_count: int = 10_000
+    snapshot_count: int = 0  # of revisions; 0: when the log has become twice what it holds
     grpc_keepalive_min_time: str = "5s"
     grpc_keepalive_interval: str = "2h"
     grpc_keepalive_timeout: str = "20s"

@@ -12,6 +12,8 @@ from pilothouse.store.etcd.encoding import Header
 from pilothouse.store.interface import Maintained
 
 VERSION = "3.7.0"  # the etcd whose API this is
+CLUSTER_VERSION = "3.7"
+DOWNGRADE_META = "downgrade"  # the version to which a downgrade was enabled
 
 
 @dataclass(slots=True)
@@ -21,6 +23,11 @@ class Context:
     config: Config
     header: Header
     guard: Guard
+
+    @property
+    def downgrade_target(self) -> str:
+        """A minor version; empty where no downgrade is enabled."""
+        return self.store.meta.get(DOWNGRADE_META, b"").decode()
 
     async def headed(self, response: Any, **fields: Any) -> Any:
         """A response message with the present revision in its header."""

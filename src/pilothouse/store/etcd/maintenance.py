@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from pilothouse.store.etcd.context import VERSION, Context
+from pilothouse.store.etcd.context import CLUSTER_VERSION, DOWNGRADE_META, VERSION, Context
 from pilothouse.store.interface import Alarm
 from pilothouse.store.rpc.messages import etcdserverpb as pb
 from pilothouse.store.snapshots import save, schema
 from pilothouse.store.wire.call import Call
 from pilothouse.store.wire.rpc import RpcError, Status
 
-_CLUSTER_VERSION: Final = VERSION.rpartition(".")[0]
-_STORAGE_VERSION: Final = f"{_CLUSTER_VERSION}.0"
+_STORAGE_VERSION: Final = f"{CLUSTER_VERSION}.0"
+_BEFORE: Final = "3.6"
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)(?:\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?)?")
 _GET, _ACTIVATE, _DEACTIVATE = range(3)
 _ALARMS: Final[dict[int, Alarm]] = {1: "NOSPACE", 2: "CORRUPT"}
 _NUMBERS: Final = {name: number for number, name in _ALARMS.items()}
-_DOWNGRADE_CANCEL: Final = 2
+_DOWNGRADE_VALIDATE, _DOWNGRADE_ENABLE, _DOWNGRADE_CANCEL = range(3)
 
 
 class Maintenance:
@@ -42,7 +43,7 @@ class Maintenance:
     async def status(self, request: Any, call: Call) -> Any:
         self._guard.check_known(call)
         status = await self._store.status()
-        header = self._context.header
+        header, target = self._context.header, self._context.downgrade_target
         errors = [f"memberID:{header.member_id} alarm:{alarm} " for alarm in sorted(self._store.alarms)]
         return pb.StatusResponse(
             header=header.message(status.revision),
@@ -56,7 +57,7 @@ class Maintenance:
             dbSizeInUse=status.in_use_bytes,
             storageVersion=_STORAGE_VERSION,
             dbSizeQuota=self._context.config.quota_bytes,
-            downgradeInfo=pb.DowngradeInfo(),
+            downgradeInfo=pb.DowngradeInfo(enabled=bool(target), targetVersion=f"{target}.0" if target else ""),
         )
 
     async def defragment(self, request: Any, call: Call) -> Any:
@@ -93,10 +94,23 @@ class Maintenance:
         return pb.MoveLeaderResponse()
 
     async def downgrade(self, request: Any, call: Call) -> Any:
-        """There is no earlier version of this store's format to go back to."""
+        """To the minor version before, as with etcd. What it changes here is what is reported: snapshots are in a form that
+        both versions read, and there is no other file that the earlier one would have to."""
         self._guard.check_admin(call)
         if request.action == _DOWNGRADE_CANCEL:
-            return await self._context.headed(pb.DowngradeResponse, version=_CLUSTER_VERSION)
-        if not re.fullmatch(r"v?\d+\.\d+(\.\d+)?", request.version):
-            raise RpcError(Status.INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format")
-        raise RpcError(Status.INVALID_ARGUMENT, "etcdserver: invalid downgrade target version")
+            if self._context.downgrade_target:
+                await self._store.set_meta(DOWNGRADE_META, None)
+        elif request.action in (_DOWNGRADE_VALIDATE, _DOWNGRADE_ENABLE):
+            found = _VERSION.fullmatch(request.version)
+            if found is None:
+                raise RpcError(Status.INVALID_ARGUMENT, "etcdserver: wrong downgrade target version format")
+            target = f"{found[1]}.{found[2]}"
+            if target != _BEFORE:
+                raise RpcError(Status.INVALID_ARGUMENT, "etcdserver: invalid downgrade target version")
+            if self._context.downgrade_target:
+                raise RpcError(Status.FAILED_PRECONDITION, "etcdserver: cluster has a downgrade job in progress")
+            if request.action == _DOWNGRADE_ENABLE:
+                await self._store.set_meta(DOWNGRADE_META, target.encode())
+        else:
+            raise RpcError(Status.UNKNOWN, "etcdserver: unknown method")
+        return await self._context.headed(pb.DowngradeResponse, version=CLUSTER_VERSION)
