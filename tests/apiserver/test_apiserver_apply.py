@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 import pytest
+from asking import Call
 
-from conftest import Call
 from pilothouse.api.objects import Obj
 
 CM = "/api/v1/namespaces/default/configmaps"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from pilothouse.api.errors import StatusError
@@ -60,38 +62,41 @@ def test_a_field_selector_names_the_object() -> None:
         info("GET", "/api/v1/watch")
 
 
+output = partial(negotiation.output, forms=negotiation.USUAL)
+
+
 def test_output() -> None:
-    assert negotiation.output("") == negotiation.Output()
-    assert negotiation.output("application/yaml").media_type == negotiation.YAML
-    assert negotiation.output("text/html,*/*").media_type == negotiation.JSON
-    table = negotiation.output("application/json;as=Table;v=v1;g=meta.k8s.io,application/json")
+    assert output("") == negotiation.Output()
+    assert output("application/yaml").media_type == negotiation.YAML
+    assert output("text/html,*/*").media_type == negotiation.JSON
+    table = output("application/json;as=Table;v=v1;g=meta.k8s.io,application/json")
     assert (table.transform, table.version) == ("Table", "v1")
-    plain = negotiation.output("application/json;as=Nothing;v=v1;g=meta.k8s.io, application/json")
+    plain = output("application/json;as=Nothing;v=v1;g=meta.k8s.io, application/json")
     assert plain == negotiation.Output()
-    binary = negotiation.output("application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+    binary = output("application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
     assert (binary.media_type, binary.transform) == (negotiation.PROTOBUF, "PartialObjectMetadataList")
     # Tables have no protobuf: the next clause is taken.
     accept = (
         "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1,application/json;as=Table;g=meta.k8s.io;v=v1"
     )
-    assert negotiation.output(accept)[:2] == (negotiation.JSON, "Table")
+    assert output(accept)[:2] == (negotiation.JSON, "Table")
 
 
 def test_what_cannot_be_given() -> None:
     with pytest.raises(StatusError) as refused:
-        negotiation.output("application/json;as=Nothing;v=v1;g=meta.k8s.io")
+        output("application/json;as=Nothing;v=v1;g=meta.k8s.io")
     assert refused.value.code == 406
     assert refused.value.message == (
         "only the following media types are accepted: application/json, application/yaml, "
         "application/vnd.kubernetes.protobuf"
     )
     with pytest.raises(StatusError) as refused:
-        negotiation.route_accepts("application/*")
+        negotiation.route_accepts("application/*", negotiation.USUAL)
     assert refused.value.message.startswith("406: Not Acceptable\n\nAvailable representations: application/json,")
     with pytest.raises(StatusError) as refused:
-        negotiation.input_type("text/plain")
+        negotiation.input_type("text/plain", negotiation.USUAL, custom=False)
     assert refused.value.code == 415
-    assert negotiation.input_type("application/json; charset=utf-8") == negotiation.JSON
+    assert negotiation.input_type("application/json; charset=utf-8", negotiation.USUAL, custom=True) == negotiation.JSON
 
 
 def test_list_options() -> None:

@@ -14,7 +14,7 @@ from pilothouse.api.exchange import Request, Response
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver import negotiation, slices, tables
 from pilothouse.apiserver.handlers.scope import Scope
-from pilothouse.apiserver.negotiation import JSON, PROTOBUF, YAML, Output
+from pilothouse.apiserver.negotiation import CBOR, JSON, PROTOBUF, YAML, Forms, Output
 from pilothouse.apiserver.registry.entries import Entry
 
 _SLICE_PROTOBUF: Final = 20  # entries encoded without a pause
@@ -56,6 +56,8 @@ async def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Response
                 entry.message(served)
             await scope.core.clock.sleep(0)
         return _sliced(scope, slices.protobuf(served, entries, meta), PROTOBUF)
+    if output.media_type == CBOR:
+        return _sliced(scope, slices.cbor(served, entries, head), CBOR)
     return _sliced(scope, slices.yaml(served, entries, head), YAML)
 
 
@@ -106,6 +108,10 @@ def encode(obj: Obj, output: Output) -> tuple[bytes, str]:
         from pilothouse.api.codec import yamltext
 
         return yamltext.to_yaml(obj), YAML
+    elif output.media_type == CBOR:
+        from pilothouse.api.codec import cbor
+
+        return cbor.encode(obj), CBOR
     return to_json(obj, output.pretty), JSON
 
 
@@ -114,7 +120,7 @@ def to_json(obj: Any, pretty: bool = False) -> bytes:
     return text.to_json(obj, orjson.OPT_INDENT_2 if pretty else orjson.OPT_APPEND_NEWLINE)
 
 
-def error_response(error: StatusError, request: Request, local: bool) -> Response:
+def error_response(error: StatusError, request: Request, local: bool, forms: Forms) -> Response:
     """A Status, in the form that the client accepts if that can be told, else as JSON."""
     status = error.status()
     headers = dict(error.headers)
@@ -125,7 +131,7 @@ def error_response(error: StatusError, request: Request, local: bool) -> Respons
         return Response(error.code, headers, object=status)
     pretty = negotiation.wants_pretty(request.first("pretty"), request.headers.get("user-agent", ""))
     try:
-        output = negotiation.output(request.headers.get("accept", ""), transforms=False)
+        output = negotiation.output(request.headers.get("accept", ""), forms, transforms=False)
         body, media_type = encode(status, output._replace(pretty=output.pretty or pretty))
     except StatusError:
         body, media_type = to_json(status, pretty=True), JSON

@@ -17,6 +17,7 @@ from pilothouse.apiserver.contracts import (
     Authorizer,
     Decision,
 )
+from pilothouse.apiserver.negotiation import USUAL, Forms
 from pilothouse.apiserver.registry.feed import Feed
 from pilothouse.apiserver.registry.resources import Registry, Stored
 from pilothouse.apiserver.registry.storage import Leases, Storage
@@ -50,6 +51,7 @@ class Core:
     feed: Feed
     leases: Leases
     handle: Callable[[Request], Awaitable[Response]]  # the whole pipeline
+    forms: Forms = USUAL
     tasks: Tasks = field(default_factory=Tasks)
     authenticator: Authenticator = field(default_factory=Open)
     authorizer: Authorizer = field(default_factory=Open)

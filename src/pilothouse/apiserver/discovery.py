@@ -69,7 +69,7 @@ class Discovery:
         return None
 
     def _root(self, request: Request, local: bool, *, legacy: bool) -> Response:
-        media_type = negotiation.aggregated(request.headers.get("accept", ""))
+        media_type = negotiation.aggregated(request.headers.get("accept", ""), self._core.forms)
         if media_type:
             return self._aggregated(request, local, legacy, media_type)
         return self._document(request, local, self.versions() if legacy else self.group_list(), routed=legacy)
@@ -104,8 +104,8 @@ class Discovery:
             return Response(200, {}, object=obj)
         accept = request.headers.get("accept", "")
         if routed:
-            negotiation.route_accepts(accept)
-        output = negotiation.output(accept, transforms=False)
+            negotiation.route_accepts(accept, self._core.forms)
+        output = negotiation.output(accept, self._core.forms, transforms=False)
         pretty = negotiation.wants_pretty(request.first("pretty"), request.headers.get("user-agent", ""))
         body, media_type = answers.encode(obj, output._replace(pretty=pretty or output.pretty))
         return Response(200, {"Content-Type": media_type}, body)

@@ -15,17 +15,38 @@ from pilothouse.api.errors import StatusError
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
-ALL: Final = (JSON, YAML, PROTOBUF)
-CUSTOM: Final = (JSON, YAML)  # custom resources have no protobuf
-_STREAMS: Final = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+CBOR: Final = "application/cbor"
+CBOR_STREAM: Final = "application/cbor-seq"
 
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
+APPLY_CBOR: Final = "application/apply-patch+cbor"
 
 _METADATA: Final = frozenset({"PartialObjectMetadata", "PartialObjectMetadataList"})
 _TRANSFORMS: Final = frozenset({"Table", *_METADATA})
+
+
+class Forms(NamedTuple):
+    """The media types that a server speaks."""
+
+    all: tuple[str, ...] = (JSON, YAML, PROTOBUF)
+    custom: tuple[str, ...] = (JSON, YAML)  # custom resources have no protobuf
+    streams: tuple[str, ...] = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+    patches: tuple[str, ...] = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
+
+    def of(self, custom: bool) -> tuple[str, ...]:
+        return self.custom if custom else self.all
+
+    def patches_of(self, custom: bool) -> tuple[str, ...]:
+        return tuple(p for p in self.patches if p != STRATEGIC_PATCH) if custom else self.patches
+
+
+USUAL: Final = Forms()
+WITH_CBOR: Final = Forms(
+    (*USUAL.all, CBOR), (*USUAL.custom, CBOR), (*USUAL.streams, CBOR_STREAM), (*USUAL.patches, APPLY_CBOR)
+)
 
 
 class Output(NamedTuple):
@@ -92,11 +113,11 @@ def _matches(clause: str, media_type: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _output(accept: str, supported: tuple[str, ...], tables: bool, transforms: bool) -> Output | None:
+def _output(accept: str, forms: Forms, custom: bool, tables: bool, transforms: bool) -> Output | None:
     if not accept:
         return Output()
     for clause in clauses(accept):
-        for media_type in ALL:
+        for media_type in forms.all:
             if not _matches(clause.media_type, media_type):
                 continue
             if clause.params.get("stream") and (clause.params["stream"] != "watch" or media_type == YAML):
@@ -110,22 +131,22 @@ def _output(accept: str, supported: tuple[str, ...], tables: bool, transforms: b
                 known = clause.params.get("g") == "meta.k8s.io" and version in ("v1", "v1beta1")
                 if not transforms or not known or transform not in _TRANSFORMS:
                     continue
-                if transform == "Table" and not (tables and media_type != PROTOBUF):
+                if transform == "Table" and not (tables and media_type not in (PROTOBUF, CBOR)):
                     continue
-            if media_type not in supported and transform not in _METADATA:
+            if media_type not in forms.of(custom) and transform not in _METADATA:
                 continue  # what has no form of its own in protobuf has metadata all the same
             return Output(media_type, transform, version if transform else "", clause.params.get("pretty") == "1")
     return None
 
 
 @lru_cache(maxsize=256)
-def aggregated(accept: str) -> str:
+def aggregated(accept: str, forms: Forms) -> str:
     """The media type in which the whole of discovery is asked for; empty where that is not what is accepted first."""
     for clause in clauses(accept):
         params = clause.params
         asked = [params.get(name) for name in ("g", "v", "as")]
         wanted = asked == ["apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList"]
-        for media_type in ALL:
+        for media_type in forms.all:
             if _matches(clause.media_type, media_type) and (
                 wanted or not any(name in params for name in ("g", "v", "as"))
             ):
@@ -133,11 +154,11 @@ def aggregated(accept: str) -> str:
     return ""
 
 
-def route_accepts(accept: str, *, listing: bool = False) -> None:
+def route_accepts(accept: str, forms: Forms, *, listing: bool = False) -> None:
     """The router's own look at Accept: whole types and */* only, parameters not looked at."""
     if not accept:
         return
-    produced = (*ALL, *(_STREAMS if listing else ()))
+    produced = (*forms.all, *(forms.streams if listing else ()))
     for part in accept.split(","):
         media_type = part.partition(";")[0].strip()
         if media_type == "*/*" or media_type in produced:
@@ -147,14 +168,20 @@ def route_accepts(accept: str, *, listing: bool = False) -> None:
 
 
 def output(
-    accept: str, supported: tuple[str, ...] = ALL, *, stream: bool = False, tables: bool = True, transforms: bool = True
+    accept: str,
+    forms: Forms,
+    *,
+    custom: bool = False,
+    stream: bool = False,
+    tables: bool = True,
+    transforms: bool = True,
 ) -> Output:
     """Raises 406 where nothing that is accepted can be given."""
-    found = _output(accept, supported, tables, transforms)
+    found = _output(accept, forms, custom, tables, transforms)
     if found is None:
-        raise errors.not_acceptable(ALL)
+        raise errors.not_acceptable(forms.all)
     if stream and found.media_type == YAML:
-        raise errors.not_acceptable(_STREAMS)
+        raise errors.not_acceptable(forms.streams)
     return found
 
 
@@ -178,13 +205,13 @@ def media_type_of(content_type: str) -> str:
     return media_type if media_type.count("/") == 1 and " " not in media_type else ""
 
 
-def input_type(content_type: str, supported: tuple[str, ...] = ALL) -> str:
+def input_type(content_type: str, forms: Forms, *, custom: bool) -> str:
     """The media type of a body. Raises 415 for an unknown one."""
     if not content_type:
-        return supported[0]
+        return JSON
     media_type = media_type_of(content_type)
-    if media_type not in supported:
-        raise errors.unsupported_media_type(ALL)  # also where some are not read, as of custom resources
+    if media_type not in forms.of(custom):
+        raise errors.unsupported_media_type(forms.all)  # also where some are not read, as of custom resources
     return media_type
 
 

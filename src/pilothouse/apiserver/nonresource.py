@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pilothouse.api import errors
 from pilothouse.api.exchange import Request, Response
-from pilothouse.apiserver import answers, routing, version
+from pilothouse.apiserver import answers, negotiation, routing, version
 from pilothouse.apiserver.core import Core
 from pilothouse.apiserver.discovery import Discovery
 from pilothouse.apiserver.health import Health
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pilothouse.apiserver.discovery_openapi import OpenAPI
 
 _JSON: Final = {"Content-Type": "application/json"}
+_JSON_ALONE: Final = negotiation.Forms(all=(negotiation.JSON,))
 # More addresses: path → "module:function" below this package, a coroutine function of (core, request).
 ENDPOINTS: Final[dict[str, str]] = {
     "/openid/v1/jwks": "authentication.discovery:jwks",
@@ -44,6 +45,7 @@ class NonResource:
             found = await self._health.handle(request)
             return found if found is not None else routing.page_not_found()
         if path in ("/version", "/version/"):
+            negotiation.route_accepts(request.headers.get("accept", ""), _JSON_ALONE)
             return _read_only(request, Response(200, _JSON, answers.to_json(version.info(), True)))
         if path == "/metrics":
             return self._counted(request)

@@ -22,6 +22,7 @@ from pilothouse.apiserver import (
     authority,
     authorization,
     endpoints,
+    features,
     flowcontrol,
     negotiation,
     requestinfo,
@@ -63,6 +64,9 @@ _HANDLERS: Final[dict[str, Callable[[Scope], Awaitable[Response]]]] = {
 }
 
 
+_CBOR_GATE: Final = "CBORServingAndStorage"
+
+
 class APIServer:
     """`await start()`, `await handle(request)`, `await stop()`. `objects` is the server's own view of the cluster."""
 
@@ -89,6 +93,8 @@ class APIServer:
             raise
 
     async def _start(self) -> None:
+        if _CBOR_GATE in features.enabled(self.config.feature_gates):
+            self.core.forms = negotiation.WITH_CBOR
         self.registry.add(*built_in(self.config.runtime_config, self.config.feature_gates))
         await self.core.feed.start()
         for served in self.registry:
@@ -130,18 +136,19 @@ class APIServer:
             info = requestinfo.parse(request)
             response = await self._answer(request, info, local)
         except StatusError as error:
-            response = answers.error_response(error, request, local)
+            response = answers.error_response(error, request, local, self.core.forms)
             response.warnings = getattr(error, "warnings", [])
         except routing.PageNotFound:
             response = routing.page_not_found()
         except requestinfo.BadPath as error:
-            response = answers.error_response(errors.bad_request(str(error)), request, local)
+            response = answers.error_response(errors.bad_request(str(error)), request, local, self.core.forms)
         except asyncio.CancelledError:
             raise
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             why = "This request caused apiserver to panic. Look in the logs for details."
-            response = answers.error_response(StatusError(500, "InternalError", why), request, local)
+            failure = StatusError(500, "InternalError", why)
+            response = answers.error_response(failure, request, local, self.core.forms)
         if request.flow is not None:
             schema, level = request.flow
             response.headers = {**response.headers, FLOW_SCHEMA: schema, PRIORITY_LEVEL: level}
@@ -198,10 +205,9 @@ class APIServer:
         served = routing.resource(self.registry, info, request.method)
         assert request.user is not None
         stored = served.stored
-        supported = negotiation.CUSTOM if stored.custom else negotiation.ALL
         accept = request.headers.get("accept", "")
         if not local and not stored.custom:
-            negotiation.route_accepts(accept, listing=info.verb in ("list", "watch"))
+            negotiation.route_accepts(accept, self.core.forms, listing=info.verb in ("list", "watch"))
         group, resource, subresource = stored.group, stored.resource, info.subresource
         place = None if stored.custom else endpoints.endpoint(info.group, resource, subresource)
         scope = Scope(self.core, info, request, request.user, served, local, negotiation.Output())
@@ -215,7 +221,7 @@ class APIServer:
                 if found.kind != served.gvk:
                     scope.sub_gvk = found.kind
                 scope.strategy = status.strategy(served, group, resource, subresource)
-            output = negotiation.output(accept, supported)
+            output = negotiation.output(accept, self.core.forms, custom=stored.custom)
             if not local and negotiation.wants_pretty(request.first("pretty"), scope.user_agent):
                 output = output._replace(pretty=True)
             scope.output = output

@@ -46,6 +46,13 @@ def yaml(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterato
     return _joined(start + key, b"", items, end, _YAML_SLICE_BYTES)
 
 
+def cbor(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterator[bytes]:
+    from pilothouse.api.codec import cbor as codec
+
+    type_ = None if served.stored.custom else served.type
+    return _joined(b"", b"", codec.list_parts(head, type_, _bare(served, entries), len(entries)), b"")
+
+
 def _bare(served: ServedResource, entries: Sequence[Entry]) -> Iterator[Obj]:
     """The objects as a list has them."""
     for entry in entries:

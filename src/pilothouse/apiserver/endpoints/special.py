@@ -27,7 +27,9 @@ from pilothouse.store.interface import Store
 async def handle(scope: Scope, endpoint: Endpoint, accept: str) -> Response:
     if not scope.local:
         # What is only posted (reviews, bindings, tokens …) has no table.
-        scope.output = negotiation.output(accept, scope.media_types, tables=scope.request.method != "POST")
+        scope.output = negotiation.output(
+            accept, scope.core.forms, custom=scope.served.stored.custom, tables=scope.request.method != "POST"
+        )
     result = await endpoint(Context(scope), scope.info, scope.request)
     if isinstance(result, Response):
         result.warnings = scope.warnings + [w for w in result.warnings if w not in scope.warnings]

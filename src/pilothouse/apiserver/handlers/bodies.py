@@ -168,7 +168,8 @@ def _body(scope: Scope, strict: bool) -> Body:
     request = scope.request
     if request.object is not None:
         return Body(request.object)
-    media_type = negotiation.input_type(request.headers.get("content-type", ""), scope.media_types)
+    content_type, custom = request.headers.get("content-type", ""), scope.served.stored.custom
+    media_type = negotiation.input_type(content_type, scope.core.forms, custom=custom)
     check_size(scope)
     raw = request.body
     try:
@@ -181,10 +182,16 @@ def _body(scope: Scope, strict: bool) -> Body:
             value = yamltext.from_yaml(raw, twice)
             told = "yaml: unmarshal errors:\n" + "\n".join(f"  {line}" for line in twice)
             return Body(value, None, (told,) if twice and strict else ())
+        if media_type == negotiation.CBOR:
+            from pilothouse.api.codec import cbor
+
+            return Body(cbor.decode(raw))
         return Body(text.from_json(raw), raw)
     except text.Malformed as error:
         if media_type == negotiation.YAML:
             raise _Unreadable(str(error)) from None
+        if media_type == negotiation.CBOR:
+            raise _Unreadable(f"unable to determine group/version/kind: {error}") from None
         raise _Unreadable(f"couldn't get version/kind; json parse error: {error}") from None
 
 

@@ -32,19 +32,16 @@ from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.handlers.update import admitted, put_back
 from pilothouse.apiserver.registry.entries import Entry
 
-_BUILT_IN = (negotiation.JSON_PATCH, negotiation.MERGE_PATCH, negotiation.STRATEGIC_PATCH, negotiation.APPLY_PATCH)
-_CUSTOM = (negotiation.JSON_PATCH, negotiation.MERGE_PATCH, negotiation.APPLY_PATCH)
-
 
 async def handle(scope: Scope) -> Response:
-    supported = _CUSTOM if scope.served.stored.custom else _BUILT_IN
+    supported = scope.core.forms.patches_of(scope.served.stored.custom)
     media_type = negotiation.media_type_of(scope.request.headers.get("content-type", ""))
     if media_type not in supported:
         if scope.served.stored.custom:
             raise errors.unsupported_media_type(supported)
         scope.warnings.clear()  # of built-in resources upstream's router refuses it, before any handler
         raise StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
-    apply = media_type == negotiation.APPLY_PATCH
+    apply = media_type in (negotiation.APPLY_PATCH, negotiation.APPLY_CBOR)
     options = write_options(scope.request.query, "PatchOptions", patch=True, apply=apply)
     bodies.check_size(scope)
     strict: list[str] = []
@@ -76,6 +73,13 @@ def _parsed(scope: Scope, media_type: str, strict: list[str], *, judge: bool) ->
     if scope.request.object is not None:
         return scope.request.object
     raw = scope.request.body
+    if media_type == negotiation.APPLY_CBOR:
+        from pilothouse.api.codec import cbor
+
+        try:
+            return cbor.decode(raw)
+        except text.Malformed as error:
+            raise errors.bad_request(f"error decoding patch: {error}") from None
     if media_type == negotiation.APPLY_PATCH:
         try:
             return yamltext.from_yaml(raw, strict if judge else None)
@@ -277,7 +281,7 @@ async def _other_kind(scope: Scope, media_type: str, patch: Any, options: WriteO
     read = strategy.read
     type_ = type_of(gvk)
     configuration = None
-    if media_type == negotiation.APPLY_PATCH:
+    if media_type in (negotiation.APPLY_PATCH, negotiation.APPLY_CBOR):
         configuration = _applied(scope, gvk, type_, patch)
 
     async def make(entry: Entry | None) -> Obj:

@@ -10,7 +10,6 @@ from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Request, UserInfo
 from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK
-from pilothouse.apiserver import negotiation
 from pilothouse.apiserver.contracts import AdmissionRequest, SubresourceStrategy
 from pilothouse.apiserver.core import Core
 from pilothouse.apiserver.handlers import undecodable
@@ -71,10 +70,6 @@ class Scope:
     @property
     def key(self) -> str:
         return self.served.stored.key(self.namespace, self.info.name)
-
-    @property
-    def media_types(self) -> tuple[str, ...]:
-        return negotiation.CUSTOM if self.served.stored.custom else negotiation.ALL
 
     @property
     def user_agent(self) -> str:

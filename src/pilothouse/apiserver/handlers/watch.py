@@ -20,7 +20,7 @@ from pilothouse.apiserver.handlers import lists, selection
 from pilothouse.apiserver.handlers.options import ListOptions, list_options
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.handlers.selection import Selection
-from pilothouse.apiserver.negotiation import JSON, PROTOBUF
+from pilothouse.apiserver.negotiation import CBOR, CBOR_STREAM, JSON, PROTOBUF
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.storage import store_failure
 from pilothouse.apiserver.registry.watching import Delivery, Watcher
@@ -39,7 +39,8 @@ async def handle(scope: Scope) -> Response:
     options = list_options(request.query, watch=True)
     chosen = selection.select(scope, options)
     if scope.output.media_type == negotiation.YAML:
-        negotiation.output(request.headers.get("accept", ""), scope.media_types, stream=True)
+        accept, custom = request.headers.get("accept", ""), scope.served.stored.custom
+        negotiation.output(accept, scope.core.forms, custom=custom, stream=True)
     if scope.output.transform == "Table":
         tables.include_object(scope)
     if scope.output.transform == "PartialObjectMetadataList":
@@ -121,6 +122,8 @@ class _Stream:
     @property
     def _media_type(self) -> str:
         media_type = self._scope.output.media_type
+        if media_type == CBOR:
+            return CBOR_STREAM
         return media_type if media_type == JSON else media_type + ";stream=watch"
 
     def refused(self, error: StatusError) -> Response:
@@ -275,6 +278,10 @@ class _Stream:
             body = protowrite.encode(event.object)
             if body is not None:
                 return protowrite.watch_frame(event.type, body)
+        if self._scope.output.media_type == CBOR:
+            from pilothouse.api.codec import cbor
+
+            return cbor.event(event.type, cbor.encode(event.object))
         return text.to_json({"type": event.type, "object": event.object}, orjson.OPT_APPEND_NEWLINE)
 
 

@@ -308,7 +308,7 @@ class Connection(asyncio.Protocol):
         if incoming.too_large:
             limit = server.config.max_request_body_bytes
             error = errors.too_large(f"Request entity too large: limit is {limit}")
-            response = answers.error_response(error, request, False)
+            response = answers.error_response(error, request, False, server.core.forms)
         else:
             response = await server.handle(request)
         bare = request.method == "HEAD"

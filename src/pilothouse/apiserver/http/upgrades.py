@@ -66,7 +66,7 @@ class Upgrades:
         request.body = await _body(incoming, limit)
         if len(request.body) > limit:
             error = errors.too_large(f"Request entity too large: limit is {limit}")
-            response = answers.error_response(error, request, False)
+            response = answers.error_response(error, request, False, self._server.core.forms)
         else:
             response = await self._server.handle(request)
         if response.taken is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # The fields of metadata that upstream writes before resourceVersion.
 _BEFORE_REVISION = frozenset({"name", "generateName", "namespace", "selfLink", "uid"})
 PROTOBUF_MAGIC = b"k8s\0"
+CBOR_MAGIC = b"\xd9\xd9\xf7"
 _METADATA: Final = b'"metadata":{'
 # A value as servers write it: up to the place of the revision, if something follows it there.
 _HEAD: Final = re.compile(
@@ -265,6 +266,10 @@ def decode_value(stored: Stored, value: bytes) -> Obj:
         from pilothouse.api.codec import protobuf
 
         obj: Any = protobuf.decode_stored(value)
+    elif value.startswith(CBOR_MAGIC):
+        from pilothouse.api.codec import cbor
+
+        obj = cbor.decode(value)
     else:
         obj = orjson.loads(value)
         if value.endswith(rawtext.SPACED) and not stored.custom:
