@@ -72,7 +72,7 @@ def test_fields_of_structs_and_records() -> None:
 
 
 def test_the_size_that_declarations_allow_bounds_the_cost() -> None:
-    from pilothouse.api.cel.estimates import Range
+    from pilothouse.api.cel.sizes import Range
 
     program = Environment({"names": list_of(STRING)}).compile("names.all(n, n.startsWith('a'))")
     sizes = {("names",): Range(0, 10), ("names", "@items"): Range(0, 20)}

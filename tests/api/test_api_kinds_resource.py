@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pilothouse.api.cel.interpreter import CostLimitExceeded
+from pilothouse.api.cel.frames import CostLimitExceeded
 from pilothouse.api.kinds import kind_of
 from pilothouse.api.kinds.resource import conversion, expressions, resource_claim
 

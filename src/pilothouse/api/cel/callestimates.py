@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pilothouse.api.cel import costs
 from pilothouse.api.cel.ast import Literal
-from pilothouse.api.cel.estimates import ANY, MAX, Range, fixed
-
-if TYPE_CHECKING:
-    from pilothouse.api.cel.estimates import _Estimator, _Sized
+from pilothouse.api.cel.sizes import ANY, MAX, Items, Range, Sized, fixed
 
 Estimate = tuple[Range, Range | None]
 """(cost, size of the result where that is known)"""
@@ -20,12 +17,10 @@ _ADDRESS: Final = Range(4, 16)  # bytes of an IP address
 _NAMED_FORMAT_REGEX: Final = 128
 _FORMAT: Final = 64
 
-Of = Callable[["_Estimator", str, "_Sized | None", "list[_Sized]"], "Estimate | None"]
+Of = Callable[[Items, str, Sized | None, list[Sized]], Estimate | None]
 
 
-def of_call(
-    estimator: _Estimator, function: str, overload: str, target: _Sized | None, args: list[_Sized]
-) -> Estimate | None:
+def of_call(estimator: Items, function: str, overload: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
     """None: a call of the language itself, or one that costs a step."""
     own = _BY_OVERLOAD.get(overload)
     found = own(estimator, overload, target, args) if own else None
@@ -51,12 +46,12 @@ def _string(size: Range) -> Range:
     return size.times(costs.STRING_FACTOR)
 
 
-def _selector(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate | None:
+def _selector(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate | None:
     size = args[0].size
     return fixed(costs.LIST) + _string(size) + size.times(0.5).times(costs.REQUIREMENT), None
 
 
-def _list_scan(estimator: _Estimator, _: str, target: _Sized | None, __: list[_Sized]) -> Estimate | None:
+def _list_scan(estimator: Items, _: str, target: Sized | None, __: list[Sized]) -> Estimate | None:
     if target is None:
         return None
     item = estimator.items(target)
@@ -68,21 +63,21 @@ def _list_scan(estimator: _Estimator, _: str, target: _Sized | None, __: list[_S
     return target.size * each, None
 
 
-def _includes(estimator: _Estimator, overload: str, target: _Sized | None, args: list[_Sized]) -> Estimate | None:
+def _includes(estimator: Items, overload: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
     if target is not None and estimator.items(target) is None:
         return target.size, None
     return _list_scan(estimator, overload, target, args)
 
 
-def _scan_argument(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate | None:
+def _scan_argument(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate | None:
     return (_string(args[0].size), args[0].size) if len(args) == 1 else None
 
 
-def _scan_target(_: Any, __: str, target: _Sized | None, ___: Any) -> Estimate | None:
+def _scan_target(_: Any, __: str, target: Sized | None, ___: Any) -> Estimate | None:
     return (_string(target.size), target.size) if target is not None else None
 
 
-def _replace(_: Any, __: str, target: _Sized | None, args: list[_Sized]) -> Estimate | None:
+def _replace(_: Any, __: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
     if target is None or len(args) < 2:
         return None
     size, old, new = target.size, args[0].size, args[1].size
@@ -102,14 +97,14 @@ def _replace(_: Any, __: str, target: _Sized | None, args: list[_Sized]) -> Esti
     return size.times(2 * costs.STRING_FACTOR), made
 
 
-def _number(argument: _Sized, default: int) -> int:
+def _number(argument: Sized, default: int) -> int:
     node = argument.node
     if not isinstance(node, Literal) or type(node.value) is not int:
         return default
     return max(0, node.value)
 
 
-def _split(_: Any, __: str, target: _Sized | None, args: list[_Sized]) -> Estimate | None:
+def _split(_: Any, __: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
     if target is None:
         return None
     most = target.size.max
@@ -118,7 +113,7 @@ def _split(_: Any, __: str, target: _Sized | None, args: list[_Sized]) -> Estima
     return target.size.times(2 * costs.STRING_FACTOR), Range(0, most)
 
 
-def _join(estimator: _Estimator, _: str, target: _Sized | None, args: list[_Sized]) -> Estimate | None:
+def _join(estimator: Items, _: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
     if target is None:
         return None
     item = estimator.items(target)
@@ -132,43 +127,43 @@ def _regex(text: Range, pattern: Range) -> Range:
     return _string(text + _ONE) * pattern.times(costs.REGEX_FACTOR)
 
 
-def _find(_: Any, __: str, target: _Sized | None, args: list[_Sized]) -> Estimate | None:
+def _find(_: Any, __: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
     if target is None or not args:
         return None
     return _regex(target.size, args[0].size), Range(0, target.size.max)
 
 
-def _matches(_: Any, __: str, target: _Sized | None, args: list[_Sized]) -> Estimate | None:
+def _matches(_: Any, __: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
     text, pattern = (target, args[0]) if target is not None else (args[0], args[1])
     return _regex(text.size, pattern.size), None
 
 
 def _parse(factor: float) -> Of:
-    def cost(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate | None:
+    def cost(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate | None:
         return (args[0].size.times(factor), None) if args else None
 
     return cost
 
 
-def _ip(estimator: _Estimator, overload: str, target: _Sized | None, args: list[_Sized]) -> Estimate | None:
+def _ip(estimator: Items, overload: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
     return (_ONE, None) if overload == "cidr_ip" else _parse(costs.STRING_FACTOR)(estimator, overload, target, args)
 
 
-def _contains_ip(_: Any, overload: str, __: Any, args: list[_Sized]) -> Estimate | None:
+def _contains_ip(_: Any, overload: str, __: Any, args: list[Sized]) -> Estimate | None:
     cost = _string(_ADDRESS + _ADDRESS)
     if overload == "cidr_contains_ip_string":
         cost += _string(args[0].size)
     return cost, None
 
 
-def _contains_cidr(_: Any, overload: str, __: Any, args: list[_Sized]) -> Estimate | None:
+def _contains_cidr(_: Any, overload: str, __: Any, args: list[Sized]) -> Estimate | None:
     cost = _string(_ADDRESS + _ADDRESS) + _string(_ADDRESS) + _ONE
     if overload == "cidr_contains_cidr_string":
         cost += _string(args[0].size)
     return cost, None
 
 
-def _validate(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate | None:
+def _validate(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate | None:
     return _string(args[0].size).times(_NAMED_FORMAT_REGEX * costs.REGEX_FACTOR), None
 
 
@@ -179,7 +174,7 @@ _FLAT: Final = frozenset({
 })  # fmt: skip
 
 
-def _equality(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate | None:
+def _equality(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate | None:
     if len(args) != 2 or args[0].type != args[1].type:
         return None
     name = args[0].type.name
@@ -193,39 +188,39 @@ def _equality(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate | None:
     return None
 
 
-def _smaller(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate:
+def _smaller(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate:
     most = min(args[0].size.max, args[1].size.max)
     return _string(Range(1 if most > 0 else 0, most)), None
 
 
-def _contained(_: Any, __: str, target: _Sized | None, args: list[_Sized]) -> Estimate | None:
+def _contained(_: Any, __: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
     return (_string(target.size) * _string(args[0].size), None) if target is not None else None
 
 
-def _affix(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate:
+def _affix(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate:
     return _string(args[0].size), None
 
 
-def _in_list(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate:
+def _in_list(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate:
     return args[1].size, None
 
 
-def _to_bytes(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate:
+def _to_bytes(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate:
     size = args[0].size
     return _string(size), Range(size.min, size.max * 4 % (MAX + 1))
 
 
-def _from_bytes(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate:
+def _from_bytes(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate:
     size = args[0].size
     return _string(size), Range(size.min // 4, size.max)
 
 
-def _quote(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate:
+def _quote(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate:
     size = args[0].size
     return _string(size), Range((size.min + 2) % (MAX + 1), (size.max * 2 + 2) % (MAX + 1))
 
 
-def _format(_: Any, __: str, target: _Sized | None, ___: Any) -> Estimate | None:
+def _format(_: Any, __: str, target: Sized | None, ___: Any) -> Estimate | None:
     return (_string(target.size), None) if target is not None else None
 
 
@@ -233,33 +228,33 @@ def _makes_list(factor: float, size: Range) -> Estimate:
     return size.times(factor) + _ONE + fixed(costs.LIST), size
 
 
-def _slice(_: Any, __: str, target: _Sized | None, args: list[_Sized]) -> Estimate | None:
+def _slice(_: Any, __: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
     if target is None:
         return None
     size = (_number(args[1], target.size.max) - _number(args[0], 0)) % (MAX + 1)
     return _makes_list(1, fixed(size))
 
 
-def _lists_range(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate:
+def _lists_range(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate:
     return _makes_list(1, fixed(_number(args[0], MAX)))
 
 
-def _reverse(_: Any, __: str, target: _Sized | None, ___: Any) -> Estimate | None:
+def _reverse(_: Any, __: str, target: Sized | None, ___: Any) -> Estimate | None:
     return _makes_list(1, target.size) if target is not None else None
 
 
-def _flatten(_: Any, __: str, target: _Sized | None, args: list[_Sized]) -> Estimate | None:
+def _flatten(_: Any, __: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
     return _makes_list(float(_number(args[0], MAX)) if args else 1.0, target.size) if target is not None else None
 
 
-def _distinct(_: Any, __: str, target: _Sized | None, ___: Any) -> Estimate | None:
+def _distinct(_: Any, __: str, target: Sized | None, ___: Any) -> Estimate | None:
     return _makes_list(2, target.size * target.size) if target is not None else None
 
 
 def _sort(kind: str) -> Of:
     factor = 2 + (costs.STRING_FACTOR if kind in ("string", "bytes") else 0)
 
-    def cost(_: Any, __: str, target: _Sized | None, args: list[_Sized]) -> Estimate | None:
+    def cost(_: Any, __: str, target: Sized | None, args: list[Sized]) -> Estimate | None:
         keys = args[0] if args else target
         return _makes_list(factor, keys.size * keys.size) if keys is not None else None
 
@@ -267,7 +262,7 @@ def _sort(kind: str) -> Of:
 
 
 def _sets(factor: int) -> Of:
-    def cost(_: Any, __: str, ___: Any, args: list[_Sized]) -> Estimate:
+    def cost(_: Any, __: str, ___: Any, args: list[Sized]) -> Estimate:
         return (args[0].size * args[1].size).times(factor) + _ONE, None
 
     return cost

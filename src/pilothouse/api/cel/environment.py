@@ -10,10 +10,11 @@ from typing import Any, Final
 from pilothouse.api.cel import authorizer, extensions, interpreter, kubernetes, signatures
 from pilothouse.api.cel.checking import Checked, Scope, check
 from pilothouse.api.cel.costs import PER_CALL_LIMIT
-from pilothouse.api.cel.estimates import Range, SizeOf, estimate
-from pilothouse.api.cel.interpreter import CostLimitExceeded, Frame, Step
+from pilothouse.api.cel.estimates import estimate
+from pilothouse.api.cel.frames import CostLimitExceeded, Frame, Step
 from pilothouse.api.cel.literals import check_literals
 from pilothouse.api.cel.parsing import ParseError, parse
+from pilothouse.api.cel.sizes import Range, SizeOf
 from pilothouse.api.cel.types import DYN, Type
 from pilothouse.api.cel.values import CelError
 

@@ -5,7 +5,6 @@ Sources: cel-go's cost estimation and upstream's k8s.io/apiserver/pkg/cel/librar
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,83 +21,21 @@ from pilothouse.api.cel.ast import (
     Select,
     StructLiteral,
 )
+from pilothouse.api.cel.callestimates import of_call
 from pilothouse.api.cel.checking import Checked
+from pilothouse.api.cel.sizes import ANY, MAX, Entries, Path, Range, Sized, SizeOf, fixed
 from pilothouse.api.cel.types import DYN, Type
 
-MAX: Final = (1 << 64) - 1
-Path = tuple[str, ...]
-"""From a variable on: fields, `@items`, `@keys`, `@values`, `@indices`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """From the least to the most, of sizes and of costs."""
-
-    min: int
-    max: int
-
-    def __add__(self, other: Range) -> Range:
-        return Range(min(MAX, self.min + other.min), min(MAX, self.max + other.max))
-
-    def __mul__(self, other: Range) -> Range:
-        return Range(min(MAX, self.min * other.min), min(MAX, self.max * other.max))
-
-    def __or__(self, other: Range) -> Range:
-        """Whatever is in either."""
-        return Range(min(self.min, other.min), max(self.max, other.max))
-
-    def times(self, factor: float) -> Range:
-        return Range(_times(self.min, factor), _times(self.max, factor))
-
-
-def _times(number: int, factor: float) -> int:
-    wide = float(number)
-    if wide > 0 and factor > 0 and wide > float(MAX) / factor:
-        return MAX
-    return min(MAX, math.ceil(wide * factor))
-
-
-def fixed(number: int) -> Range:
-    return Range(number, number)
-
-
-ANY: Final = Range(0, MAX)
 _NOTHING: Final = Range(MAX, 0)  # what a union starts from
 _ONE: Final = fixed(1)
 _SCALARS: Final = frozenset({"bool", "double", "duration", "int", "timestamp", "uint"})
-
-SizeOf = Callable[[Path, Type], Range | None]
-"""The size that a caller's declarations allow what stands at the path; None where they say nothing. The path is empty for what
-cannot be reached from a variable."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Entries:
-    """The sizes of what a list or map holds."""
-
-    is_list: bool
-    key: Range
-    value: Range
-
-    def __or__(self, other: _Entries) -> _Entries:
-        return _Entries(self.is_list, self.key | other.key, self.value | other.value)
 
 
 @dataclass(frozen=True, slots=True)
 class _Local:
     path: Path
     size: Range | None
-    entries: _Entries | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Sized:
-    """An argument of a call, as the costs of calls see it."""
-
-    path: Path
-    type: Type
-    node: Node | None
-    size: Range
+    entries: Entries | None
 
 
 def estimate(checked: Checked, size_of: SizeOf) -> Range:
@@ -111,7 +48,7 @@ class _Estimator:
         self.declared = size_of
         self.paths: dict[int, Path] = {}
         self.sizes: dict[int, Range] = {}
-        self.entries: dict[int, _Entries] = {}
+        self.entries: dict[int, Entries] = {}
         self.locals: dict[str, list[_Local]] = {}
 
     def type(self, node: Node) -> Type:
@@ -159,33 +96,33 @@ class _Estimator:
     def known_size(self, node: Node) -> Range:
         return self.size(node) or ANY
 
-    def held(self, node: Node) -> _Entries | None:
+    def held(self, node: Node) -> Entries | None:
         found = self.entries.get(node.id)
         if found is None:
             local = self.local(node)
             found = local.entries if local else None
         return found
 
-    def sized(self, node: Node) -> _Sized:
+    def sized(self, node: Node) -> Sized:
         path = self.path(node)
         if path and path[0] in ("__result__", "@result"):
             path = ()
-        return _Sized(path, self.type(node), node, self.known_size(node))
+        return Sized(path, self.type(node), node, self.known_size(node))
 
-    def items(self, values: _Sized) -> _Sized | None:
+    def items(self, values: Sized) -> Sized | None:
         """One item of a list."""
         if not values.type.params:
             return None
         path = (*values.path, "@items") if values.path else ()
         held = values.type.params[0]
-        return _Sized(path, held, None, self.declared(path, held) or ANY)
+        return Sized(path, held, None, self.declared(path, held) or ANY)
 
     def list_literal(self, node: ListLiteral) -> Range:
         total, item = fixed(costs.LIST), _NOTHING if node.elements else fixed(0)
         for element in node.elements:
             total += self.cost(element)
             item |= self.known_size(element)
-        self.entries[node.id] = _Entries(True, _ONE, item)
+        self.entries[node.id] = Entries(True, _ONE, item)
         return total
 
     def map_literal(self, node: MapLiteral) -> Range:
@@ -197,7 +134,7 @@ class _Estimator:
             total += self.cost(entry.value)
             keys |= self.known_size(entry.key)
             values |= self.known_size(entry.value)
-        self.entries[node.id] = _Entries(False, keys, values)
+        self.entries[node.id] = Entries(False, keys, values)
         return total
 
     def struct_literal(self, node: StructLiteral) -> Range:
@@ -289,10 +226,8 @@ class _Estimator:
         return total + union
 
     def function(
-        self, node: Call, overload: str, target: _Sized | None, args: list[_Sized], arg_costs: list[Range]
+        self, node: Call, overload: str, target: Sized | None, args: list[Sized], arg_costs: list[Range]
     ) -> tuple[Range, Range | None]:
-        from pilothouse.api.cel.callestimates import of_call
-
         paid = fixed(0)
         for cost in arg_costs:
             paid += cost

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from pilothouse.api.cel import costs, library, types
+from pilothouse.api.cel import access, costs, library, types
 from pilothouse.api.cel.ast import (
     Call,
     Comprehension,
@@ -22,45 +22,9 @@ from pilothouse.api.cel.ast import (
     StructLiteral,
 )
 from pilothouse.api.cel.checking import Checked
-from pilothouse.api.cel.values import NOTHING, CelError, Made, NoOverload, Optional, Record, kind_of, type_of
+from pilothouse.api.cel.frames import Constant, Frame, Step
+from pilothouse.api.cel.values import NOTHING, CelError, Made, NoOverload, Optional, kind_of, type_of
 from pilothouse.api.structural.regexp import searcher
-
-
-class CostLimitExceeded(Exception):
-    """Not an error value: nothing in the expression can catch it."""
-
-    def __init__(self) -> None:
-        super().__init__(costs.LIMIT_EXCEEDED)
-
-
-class Frame:
-    __slots__ = ("cost", "limit", "locals", "variables")
-
-    def __init__(self, variables: Mapping[str, Any], limit: int) -> None:
-        self.variables = variables
-        self.locals: dict[str, Any] = {}
-        self.cost = 0
-        self.limit = limit
-
-    def charge(self, cost: int) -> None:
-        self.cost += cost
-        if self.cost > self.limit:
-            raise CostLimitExceeded
-
-
-Step = Callable[[Frame], Any]
-
-
-class _Constant:
-    """A step whose value is known before."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __call__(self, _: Frame) -> Any:
-        return self.value
 
 
 def plan(checked: Checked, variables: Mapping[str, Any]) -> Step:
@@ -92,7 +56,7 @@ class _Planner:
         return any(name in scope for scope in self.scopes)
 
     def literal(self, node: Literal) -> Step:
-        return _Constant(node.value)
+        return Constant(node.value)
 
     def ident(self, node: Ident, counted: bool = True) -> Step:
         name, cost = node.name, int(counted)
@@ -110,7 +74,7 @@ class _Planner:
 
     def variable(self, name: str, counted: bool) -> Step:
         if name not in self.variables:
-            return _Constant(type_by_name(name))
+            return Constant(type_by_name(name))
         cost = int(counted)
 
         def read(frame: Frame) -> Any:
@@ -134,15 +98,15 @@ class _Planner:
             def has(frame: Frame) -> bool:
                 value = operand(frame)
                 frame.charge(extra)
-                return _has(value, name)
+                return access.has(value, name)
 
             return has
 
         def get(frame: Frame) -> Any:
             value = operand(frame)
-            absent = isinstance(value, Optional) and not _has(value, name)
+            absent = isinstance(value, Optional) and not access.has(value, name)
             frame.charge(extra if absent else 1 + extra)
-            return NOTHING if absent else _get(value, name)
+            return NOTHING if absent else access.get(value, name)
 
         return get
 
@@ -160,12 +124,12 @@ class _Planner:
         steps = [self.step(n) for n in nodes]
         overloads = self.checked.overloads.get(node.id, [])
         call, function = library.call, node.function
-        if function in _CONVERSIONS and len(steps) == 1 and isinstance(steps[0], _Constant):
-            return _Constant(call(function, [steps[0].value]))
-        if function in _PATTERNS and isinstance(steps[1], _Constant) and isinstance(steps[1].value, str):
+        if function in _CONVERSIONS and len(steps) == 1 and isinstance(steps[0], Constant):
+            return Constant(call(function, [steps[0].value]))
+        if function in _PATTERNS and isinstance(steps[1], Constant) and isinstance(steps[1].value, str):
             _compile_pattern(steps[1].value)
         cost = costs.of_call(function, overloads)
-        if overloads == ["in_list"] and isinstance(steps[1], _Constant) and _all_primitive(steps[1].value):
+        if overloads == ["in_list"] and isinstance(steps[1], Constant) and _all_primitive(steps[1].value):
             cost = _free
 
         def run(frame: Frame) -> Any:
@@ -235,7 +199,7 @@ class _Planner:
 
             def optional(frame: Frame) -> Any:
                 value, key = operand(frame), at(frame)
-                found = _optional_item(value, key)
+                found = access.optional_item(value, key)
                 frame.charge(extra + found.present)
                 return found
 
@@ -244,11 +208,11 @@ class _Planner:
         def run(frame: Frame) -> Any:
             value, key = operand(frame), at(frame)
             if isinstance(value, Optional):
-                found = _optional_item(value, key)
+                found = access.optional_item(value, key)
                 frame.charge(extra + found.present)
                 return found
             frame.charge(1 + extra)
-            return _item(value, key)
+            return access.item(value, key)
 
         return run
 
@@ -264,9 +228,9 @@ class _Planner:
                     frame.charge(extra)
                     return NOTHING
                 value = value.value
-            present = _has(value, field)
+            present = access.has(value, field)
             frame.charge(extra + present)
-            return Optional(_get(value, field)) if present else NOTHING
+            return Optional(access.get(value, field)) if present else NOTHING
 
         return run
 
@@ -287,9 +251,9 @@ class _Planner:
 
     def list_literal(self, node: ListLiteral) -> Step:
         steps = [(self.step(e), i in node.optional) for i, e in enumerate(node.elements)]
-        constants = [step.value for step, optional in steps if isinstance(step, _Constant) and not optional]
+        constants = [step.value for step, optional in steps if isinstance(step, Constant) and not optional]
         if len(constants) == len(steps):
-            return _Constant(constants)
+            return Constant(constants)
 
         def make(frame: Frame) -> list[Any]:
             made = []
@@ -330,8 +294,8 @@ class _Planner:
             frame.charge(costs.MAP)
             return made
 
-        if all(isinstance(k, _Constant) and isinstance(v, _Constant) and not o for k, v, o in steps):
-            return _Constant(make(Frame({}, costs.MAP)))
+        if all(isinstance(k, Constant) and isinstance(v, Constant) and not o for k, v, o in steps):
+            return Constant(make(Frame({}, costs.MAP)))
         return make
 
     def struct_literal(self, node: StructLiteral) -> Step:
@@ -364,7 +328,7 @@ class _Planner:
         first, second, accumulator = node.iter_var, node.iter_var2, node.accu_var
 
         def run(frame: Frame) -> Any:
-            items = _iterated(over(frame), bool(second))
+            items = access.iterated(over(frame), bool(second))
             outer = frame.locals
             accumulated = init(frame)
             if type(accumulated) is list:
@@ -486,87 +450,6 @@ def _is_path(node: Node) -> bool:
     if isinstance(node, Call):
         return node.function in ("_[_]", "_[?_]", "_?._")
     return isinstance(node, Ident) or (isinstance(node, Select) and not node.test_only)
-
-
-def _has(value: Any, name: str) -> bool:
-    kind = kind_of(value)
-    if kind == "map":
-        return name in value
-    if isinstance(value, Record):
-        return value.has(name)
-    if kind == "optional":
-        return bool(value.present) and _has(value.value, name)
-    if kind == "list":
-        raise CelError("unsupported index type 'string' in list")
-    raise NoOverload
-
-
-def _get(value: Any, name: str) -> Any:
-    kind = kind_of(value)
-    try:
-        if kind == "map":
-            return value[name]
-        if isinstance(value, Record):
-            return value.get(name)
-    except KeyError:
-        raise CelError(f"no such key: {name}") from None
-    if kind == "optional":
-        if not value.present or not _has(value.value, name):
-            return NOTHING
-        return Optional(_get(value.value, name))
-    raise NoOverload
-
-
-def _position(key: Any) -> int:
-    kind = kind_of(key)
-    if kind in ("int", "uint") or (kind == "double" and key == int(key)):
-        return int(key)
-    raise CelError(f"unsupported index type '{type_of(key).name}' in list")
-
-
-def _item(value: Any, key: Any) -> Any:
-    kind = kind_of(value)
-    if kind == "list":
-        at = _position(key)
-        if not 0 <= at < len(value):
-            raise CelError(f"index out of bounds: {at}")
-        return value[at]
-    if kind == "optional":
-        return _optional_item(value, key)
-    if kind == "map":
-        if kind_of(key) not in ("string", "int", "uint", "double", "bool"):
-            raise CelError(f"unsupported key type: {type_of(key).name}")
-        if key not in value:
-            raise CelError(f"no such key: {key}")
-        return value[key]
-    if isinstance(key, str):
-        return _get(value, key)
-    raise NoOverload
-
-
-def _optional_item(value: Any, key: Any) -> Optional:
-    if isinstance(value, Optional):
-        if not value.present:
-            return NOTHING
-        value = value.value
-    kind = kind_of(value)
-    if kind == "list":
-        at = _position(key)
-        return Optional(value[at]) if 0 <= at < len(value) else NOTHING
-    if kind == "map":
-        return Optional(value[key]) if key in value else NOTHING
-    if isinstance(value, Record) and isinstance(key, str):
-        return Optional(value.get(key)) if value.has(key) else NOTHING
-    raise NoOverload
-
-
-def _iterated(value: Any, pairs: bool) -> Any:
-    kind = kind_of(value)
-    if kind == "list":
-        return list(enumerate(value)) if pairs else list(value)
-    if kind == "map":
-        return list(value.items()) if pairs else list(value)
-    raise CelError(f"got 'types.{kind.capitalize()}', expected iterable type")
 
 
 _SPECIAL: Final[dict[str, Callable[[_Planner, Call], Step]]] = {

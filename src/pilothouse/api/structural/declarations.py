@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from pilothouse.api.cel.estimates import Path, Range, SizeOf
+from pilothouse.api.cel.sizes import Path, Range, SizeOf
 from pilothouse.api.cel.types import (
     BOOL,
     BYTES,

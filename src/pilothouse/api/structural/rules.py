@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from pilothouse.api import field
 from pilothouse.api.cel.costs import BUDGET, PER_CALL_LIMIT
 from pilothouse.api.cel.environment import CompileError, Environment, InstantiationError, Program
-from pilothouse.api.cel.interpreter import CostLimitExceeded, Frame
+from pilothouse.api.cel.frames import CostLimitExceeded, Frame
 from pilothouse.api.cel.types import BOOL, STRING, Type, optional_of
 from pilothouse.api.cel.values import NOTHING, CelError, Optional
 from pilothouse.api.field import OMIT, ErrorList, ErrorType, FieldError, Tolerated

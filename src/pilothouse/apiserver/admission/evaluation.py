@@ -12,7 +12,7 @@ from typing import Any, Final
 from pilothouse.api.cel.authorizer import Answer, Authorizer, Question, ResourceCheck
 from pilothouse.api.cel.costs import BUDGET, MATCH_CONDITIONS_BUDGET, PER_CALL_LIMIT
 from pilothouse.api.cel.environment import Program
-from pilothouse.api.cel.interpreter import CostLimitExceeded
+from pilothouse.api.cel.frames import CostLimitExceeded
 from pilothouse.api.cel.values import CelError, Record, Timestamp
 from pilothouse.api.exchange import UserInfo
 from pilothouse.api.kinds.admissionregistration import expressions

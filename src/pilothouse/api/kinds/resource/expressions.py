@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from pilothouse.api import field
 from pilothouse.api.cel.environment import CompileError, Environment, InstantiationError, Program
-from pilothouse.api.cel.estimates import Path, Range
 from pilothouse.api.cel.library import implements
+from pilothouse.api.cel.sizes import Path, Range
 from pilothouse.api.cel.types import ANY, BOOL, QUANTITY, STRING, Type, map_of, struct
 from pilothouse.api.cel.values import Record, Semver
 from pilothouse.api.field import ErrorList
