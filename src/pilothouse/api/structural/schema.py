@@ -5,14 +5,21 @@ Source: upstream's apiextensions-apiserver (unstructuredSchemaCoercer, unstructu
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
 
 from pilothouse.api.field import ErrorList, ErrorType, FieldError
 from pilothouse.api.objects import Obj
-from pilothouse.api.structural import defaulting, listtype, objectmeta, pruning, rules, typing, validity
+from pilothouse.api.structural import defaulting, listtype, objectmeta, pruning, typing, validity
 from pilothouse.api.structural.correlation import Correlated
 from pilothouse.api.structural.explain import NOWHERE, explain
 from pilothouse.api.types import Type
+
+if TYPE_CHECKING:
+    from pilothouse.api.structural.rules import Rules
+
+_VALIDATIONS: Final = b"x-kubernetes-validations"
 
 # Errors after which the rules are not looked at: they could not be told from it.
 _BLOCKING: Final = frozenset(
@@ -24,6 +31,14 @@ _UNCHECKED: Final = (
     "some validation rules were not checked because the object was invalid; correct the existing errors to complete "
     "validation"
 )
+
+
+def _rules(schema: Obj) -> Rules | None:
+    if _VALIDATIONS not in orjson.dumps(schema):
+        return None
+    from pilothouse.api.structural import rules  # and with it CEL
+
+    return rules.compiled(schema)
 
 
 class Schema:
@@ -42,7 +57,7 @@ class Schema:
         self._valid = validity.compiled(schema)
         self._embedded = objectmeta.validator(schema)
         self._lists = listtype.compiled(schema)
-        self._rules = rules.compiled(schema)
+        self._rules = _rules(schema)
         status = (schema.get("properties") or {}).get("status")
         self._status: Obj | None = status
         self._status_valid = validity.compiled(status) if status is not None else None

@@ -41,9 +41,9 @@ PLUGINS: Final[tuple[tuple[str, str, bool], ...]] = (
     ("DenyServiceExternalIPs", "denyserviceexternalips:DenyServiceExternalIPs", False),
     ("PodTopologyLabels", "podtopologylabels:PodTopologyLabels", True),
     ("PodResizeValidator", "podresize:PodResizeValidator", True),
-    ("MutatingAdmissionPolicy", "mutatingpolicies:MutatingAdmissionPolicy", True),
+    ("MutatingAdmissionPolicy", "policies:MutatingAdmissionPolicy", True),
     ("MutatingAdmissionWebhook", "webhooks:MutatingAdmissionWebhook", True),
-    ("ValidatingAdmissionPolicy", "validatingpolicies:ValidatingAdmissionPolicy", True),
+    ("ValidatingAdmissionPolicy", "policies:ValidatingAdmissionPolicy", True),
     ("ValidatingAdmissionWebhook", "webhooks:ValidatingAdmissionWebhook", True),
     ("ResourceQuota", "resourcequota:ResourceQuota", True),
 )

@@ -22,8 +22,7 @@ from pilothouse.api.patch.jsonpatch import json_patch
 from pilothouse.apiserver.admission import criteria, params
 from pilothouse.apiserver.admission.criteria import Match
 from pilothouse.apiserver.admission.evaluation import Evaluation, Failed
-from pilothouse.apiserver.admission.plugin import Cluster, Plugin, forbidden
-from pilothouse.apiserver.admission.policysource import PolicySource
+from pilothouse.apiserver.admission.plugin import Cluster, forbidden
 from pilothouse.apiserver.contracts import AdmissionRequest
 from pilothouse.apiserver.registry.resources import ServedResource
 
@@ -42,24 +41,13 @@ class _Denial:
         return f"policy '{name}' with binding '{self.binding['metadata']['name']}' denied request: {self.message}"
 
 
-class MutatingAdmissionPolicy(Plugin):
-    name = "MutatingAdmissionPolicy"
-    subresources = None
-    operations = None
-
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
-        self._source = PolicySource(cluster, "mutatingadmissionpolicies", "mutatingadmissionpolicybindings")
-
-    async def mutate(self, request: AdmissionRequest) -> None:
-        hooks = self._source.hooks()
-        if not hooks or criteria.is_exempt(request):
-            return
-        run = _Run(self.cluster, request)
-        invocations = [i for policy, bindings in hooks for i in run.collect(policy, bindings)]
-        for invocation in invocations:
-            await run.invoke(*invocation)
-        run.refuse()
+async def change(cluster: Cluster, request: AdmissionRequest, hooks: list[tuple[Obj, list[Obj]]]) -> None:
+    """`hooks`: policies with their bindings. Raises StatusError where they refuse the request."""
+    run = _Run(cluster, request)
+    invocations = [i for policy, bindings in hooks for i in run.collect(policy, bindings)]
+    for invocation in invocations:
+        await run.invoke(*invocation)
+    run.refuse()
 
 
 class _Run:

@@ -16,8 +16,7 @@ from pilothouse.api.objects import Obj
 from pilothouse.apiserver.admission import criteria, params
 from pilothouse.apiserver.admission.criteria import Match
 from pilothouse.apiserver.admission.evaluation import Evaluation, Failed, OutOfBudget
-from pilothouse.apiserver.admission.plugin import Cluster, Plugin, forbidden
-from pilothouse.apiserver.admission.policysource import PolicySource
+from pilothouse.apiserver.admission.plugin import Cluster, forbidden
 from pilothouse.apiserver.contracts import AdmissionRequest
 
 _MESSAGE_MAX_BYTES: Final = 5 * 1024
@@ -42,23 +41,12 @@ class _Decision:
     reason: str = ""
 
 
-class ValidatingAdmissionPolicy(Plugin):
-    name = "ValidatingAdmissionPolicy"
-    subresources = None
-    operations = None
-
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster)
-        self._source = PolicySource(cluster, "validatingadmissionpolicies", "validatingadmissionpolicybindings")
-
-    async def validate(self, request: AdmissionRequest) -> None:
-        hooks = self._source.hooks()
-        if not hooks or criteria.is_exempt(request):
-            return
-        found = _Findings(self.cluster, request)
-        for policy, bindings in hooks:
-            await found.judge(policy, bindings)
-        found.refuse()
+async def judge(cluster: Cluster, request: AdmissionRequest, hooks: list[tuple[Obj, list[Obj]]]) -> None:
+    """`hooks`: policies with their bindings. Raises StatusError where they refuse the request."""
+    found = _Findings(cluster, request)
+    for policy, bindings in hooks:
+        await found.judge(policy, bindings)
+    found.refuse()
 
 
 class _Findings:

@@ -16,13 +16,11 @@ from pilothouse.api import errors
 from pilothouse.api.codec.rawtext import reencoded
 from pilothouse.api.errors import StatusError
 from pilothouse.api.field import quote
-from pilothouse.api.kinds.admissionregistration.expressions import Scope
 from pilothouse.api.objects import Obj, copy
 from pilothouse.api.patch import PatchError
 from pilothouse.api.patch.jsonpatch import json_patch
 from pilothouse.apiserver.admission import criteria
 from pilothouse.apiserver.admission.criteria import Match
-from pilothouse.apiserver.admission.evaluation import Evaluation, Failed
 from pilothouse.apiserver.admission.plugin import Cluster, Plugin
 from pilothouse.apiserver.contracts import AdmissionRequest
 from pilothouse.apiserver.webhooks import TIMEOUT_S, Webhook
@@ -75,6 +73,9 @@ class _Webhooks(Plugin):
         matched = criteria.match(self.cluster, request, hook, "rules")
         if matched is None or not hook.get("matchConditions"):
             return matched
+        from pilothouse.api.kinds.admissionregistration.expressions import Scope
+        from pilothouse.apiserver.admission.evaluation import Evaluation, Failed
+
         evaluation = Evaluation(self.cluster, request, matched, scope=Scope())
         try:
             holds = await evaluation.conditions_hold(hook["matchConditions"])

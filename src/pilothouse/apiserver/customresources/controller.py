@@ -6,7 +6,7 @@ Source: upstream's apiextensions-apiserver/pkg/controller (status, establish, fi
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Request
@@ -16,7 +16,6 @@ from pilothouse.api.objects import Obj, copy
 from pilothouse.apiserver.contracts import Objects
 from pilothouse.apiserver.core import Core, api_server_user
 from pilothouse.apiserver.customresources.conversion import Converter
-from pilothouse.apiserver.customresources.served import Defined, of_definition
 from pilothouse.apiserver.handlers import delete
 from pilothouse.apiserver.handlers.options import DeleteOptions
 from pilothouse.apiserver.handlers.scope import Scope
@@ -25,6 +24,9 @@ from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.resources import ServedResource
 from pilothouse.apiserver.requestinfo import RequestInfo
 from pilothouse.apiserver.webhooks import Webhook
+
+if TYPE_CHECKING:
+    from pilothouse.apiserver.customresources.served import Defined
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +130,8 @@ class CustomResources:
                 for one in known[1].served:
                     one.terminating = True  # watches go on, and see the objects go
             return
+        from pilothouse.apiserver.customresources.served import of_definition  # schemas are no small thing
+
         defined = of_definition(definition, self._converter(definition))
         if known is not None:
             present = {one.gvr for one in defined.served}
