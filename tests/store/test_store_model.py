@@ -16,7 +16,8 @@ from store_model import Command, Compact, Grant, Model, Revoke, inside
 
 from pilothouse.clock import VirtualClock
 from pilothouse.store.embedded import EmbeddedStore, open_store
-from pilothouse.store.embedded.txn import check
+from pilothouse.store.embedded.state import State
+from pilothouse.store.embedded.txn import judge
 from pilothouse.store.interface import (
     Compacted,
     Delete,
@@ -52,7 +53,7 @@ async def run(store: Store, command: Command) -> OpResult | None:
 def expected(model: Model, command: Command) -> OpResult | StoreError | None:
     try:
         if not isinstance(command, (Grant, Revoke, Compact)):
-            check(command)  # etcd itself is asked in test_store_etcd whether these rules are right
+            judge(command, State())  # etcd itself is asked in test_store_etcd whether these rules are right
         return model.run(command)
     except StoreError as error:
         return error

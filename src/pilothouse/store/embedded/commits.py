@@ -117,11 +117,20 @@ class Commits:
             if rotation is not None and rotation.done():
                 rotation = None
             if self._records or self._room or rotation is not None:
+                if self._disk is not None:
+                    await self._turn()
                 await self._commit(rotation)
                 if self.error is not None:
                     return
             if self._closing and not self._records:
                 return
+
+    async def _turn(self) -> None:
+        """Lets those go on whom the last group woke: what they write next goes with this one, or half of them would wait for
+        the disk while the other half does."""
+        turn = self._loop.create_future()
+        self._loop.call_soon(turn.set_result, None)
+        await turn
 
     async def _commit(self, rotation: asyncio.Future[tuple[SnapshotFile, int]] | None) -> None:
         payload, mark = b"".join(self._records), self._mark()

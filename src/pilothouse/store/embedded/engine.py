@@ -25,7 +25,7 @@ from pilothouse.store.embedded.lease import Leases
 from pilothouse.store.embedded.loading import Loading
 from pilothouse.store.embedded.quota import LEASE_COST, QUOTA_BYTES, Quota
 from pilothouse.store.embedded.snapshot import slices
-from pilothouse.store.embedded.txn import MAX_OPS, MAX_REQUEST_BYTES, Transaction, check, log_bytes, quota_cost
+from pilothouse.store.embedded.txn import MAX_OPS, MAX_REQUEST_BYTES, Transaction, judge
 from pilothouse.store.embedded.view import View, answer, needs_all
 from pilothouse.store.embedded.watch import EmbeddedWatch, Hub, Selection
 from pilothouse.store.interface import (
@@ -150,7 +150,7 @@ class EmbeddedStore:
 
     async def range(self, request: Range) -> RangeResult:
         self._check_open()
-        check(request)
+        judge(request, self._state)
         if self._quota.alarms:
             self._quota.check_served()
         state, durable = self._state, self._hub.durable
@@ -199,10 +199,11 @@ class EmbeddedStore:
 
     async def _write(self, op: Op) -> OpResult:
         self._check_open()
-        check(op, self._max_txn_ops, self._max_request_bytes)
+        cost, size = judge(op, self._state, self._max_txn_ops, self._max_request_bytes)
         if self._quota.alarms:
             self._quota.check_served()
-        await self._claim(quota_cost(op), log_bytes(op, self._state))
+        if not (self._quota.has(self._state.size, cost) and self._commits.fits(size)):
+            await self._claim(cost, size)
         transaction = Transaction(self._state, self._leases)
         result = transaction.run(op)
         self._record(transaction)

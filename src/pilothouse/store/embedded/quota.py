@@ -35,6 +35,10 @@ class Quota:
             raise NoSpace
         return self.limit_bytes <= 0 or in_use_bytes + cost < self.limit_bytes
 
+    def has(self, in_use_bytes: int, cost: int) -> bool:
+        """The same where there is no alarm; False otherwise."""
+        return not self.alarms and (self.limit_bytes <= 0 or in_use_bytes + cost < self.limit_bytes)
+
     def check_served(self) -> None:
         if "CORRUPT" in self.alarms:
             raise CorruptAlarm

@@ -35,47 +35,61 @@ _OPERATORS = {"=": eq, "!=": ne, ">": gt, "<": lt}
 _Interval = tuple[bytes, bytes]
 
 
-def check(op: Op, max_ops: int = MAX_OPS, max_bytes: int = MAX_REQUEST_BYTES) -> None:
-    """Raises InvalidRequest for what etcd refuses whatever the store holds."""
-    _check_op(op, max_ops)
-    if isinstance(op, Txn):
+def judge(op: Op, state: State, max_ops: int = MAX_OPS, max_bytes: int = MAX_REQUEST_BYTES) -> tuple[int, int]:
+    """(what etcd counts `op` as when it looks whether there is space, the most that it can take in the log), in one walk.
+    Raises InvalidRequest for what etcd refuses whatever the store holds."""
+    size, cost, log = _judge(op, state, max_ops)
+    if type(op) is Txn:
         for branch in (op.success, op.failure):
-            if len(branch) > 1 or (branch and isinstance(branch[0], Txn)):
+            if len(branch) > 1 or (branch and type(branch[0]) is Txn):
                 _check_intervals(branch)
-    if _size(op) > max_bytes:
+    if size > max_bytes:
         raise InvalidRequest("etcdserver: request is too large")
+    return cost, log
 
 
-def _size(op: Op) -> int:
-    if isinstance(op, Put):
-        return len(op.key) + len(op.value)
-    if isinstance(op, Txn):
-        compares = sum(
-            len(c.key) + len(c.range_end) + (len(c.value) if isinstance(c.value, bytes) else 8) for c in op.compare
-        )
-        return compares + sum(map(_size, op.success)) + sum(map(_size, op.failure))
-    return len(op.key) + len(op.range_end)
-
-
-def _check_op(op: Op, max_ops: int) -> None:
-    if isinstance(op, Txn):
-        ops = max(len(op.compare), len(op.success), len(op.failure))
-        if ops > max_ops:
-            raise InvalidRequest("etcdserver: too many operations in txn request")
-        for compare in op.compare:
-            if not compare.key:
-                raise InvalidRequest("etcdserver: key is not provided")
-        for branch in (op.success, op.failure):
-            for inner in branch:
-                _check_op(inner, max_ops - ops)
-        return
-    if not op.key:
+def _judge(op: Op, state: State, max_ops: int) -> tuple[int, int, int]:
+    """(the request's own size, and what `judge` answers)"""
+    if type(op) is Txn:
+        return _judge_txn(op, state, max_ops)
+    key = op.key  # type: ignore[union-attr]
+    if not key:
         raise InvalidRequest("etcdserver: key is not provided")
-    if isinstance(op, Put):
-        if op.ignore_value and op.value:
-            raise InvalidRequest("etcdserver: value is provided")
+    if type(op) is Put:
+        size = held = len(key) + len(op.value)
+        if op.ignore_value:
+            if op.value:
+                raise InvalidRequest("etcdserver: value is provided")
+            old = state.live.get(key)
+            held += len(old.value) if old is not None else 0
         if op.ignore_lease and op.lease:
             raise InvalidRequest("etcdserver: lease is provided")
+        return size, 256 + size, CHANGES_OVERHEAD + PUT_OVERHEAD + held
+    size = len(key) + len(op.range_end)  # type: ignore[union-attr]
+    if type(op) is Delete:
+        return size, 0, CHANGES_OVERHEAD + sum(DELETE_OVERHEAD + len(name) for name in state.names(key, op.range_end))
+    return size, 0, 0
+
+
+def _judge_txn(op: Txn, state: State, max_ops: int) -> tuple[int, int, int]:
+    ops = max(len(op.compare), len(op.success), len(op.failure))
+    if ops > max_ops:
+        raise InvalidRequest("etcdserver: too many operations in txn request")
+    size = log = cost = 0
+    for compare in op.compare:
+        if not compare.key:
+            raise InvalidRequest("etcdserver: key is not provided")
+        value = compare.value
+        size += len(compare.key) + len(compare.range_end) + (len(value) if type(value) is bytes else 8)
+    for branch in (op.success, op.failure):
+        needed = 0
+        for inner in branch:
+            inner_size, inner_cost, inner_log = _judge(inner, state, max_ops - ops)
+            size += inner_size
+            needed += inner_cost
+            log += inner_log
+        cost = max(cost, needed)
+    return size, cost, log
 
 
 def _check_intervals(ops: Sequence[Op]) -> tuple[set[bytes], list[_Interval]]:
@@ -107,27 +121,6 @@ def _check_intervals(ops: Sequence[Op]) -> tuple[set[bytes], list[_Interval]]:
     return puts, deletes
 
 
-def quota_cost(op: Op) -> int:
-    """What etcd counts `op` as when it looks whether there is space; 0: it needs none."""
-    if isinstance(op, Put):
-        return 256 + len(op.key) + len(op.value)
-    if isinstance(op, Txn):
-        return max(sum(map(quota_cost, op.success)), sum(map(quota_cost, op.failure)))
-    return 0
-
-
-def log_bytes(op: Op, state: State) -> int:
-    """The most that `op` can take in the log."""
-    if isinstance(op, Put):
-        held = state.live.get(op.key) if op.ignore_value else None
-        return CHANGES_OVERHEAD + PUT_OVERHEAD + len(op.key) + len(op.value if held is None else held.value)
-    if isinstance(op, Delete):
-        return CHANGES_OVERHEAD + sum(DELETE_OVERHEAD + len(key) for key in state.names(op.key, op.range_end))
-    if isinstance(op, Txn):
-        return sum(log_bytes(inner, state) for branch in (op.success, op.failure) for inner in branch)
-    return 0
-
-
 class Transaction:
     """Carries out one request. `events` is what it did, all of the revision after the present one."""
 
@@ -153,7 +146,11 @@ class Transaction:
         """What depends on the state. All compares, nested ones too, see the state before the transaction."""
         state = self._state
         if isinstance(op, Txn):
-            holds = all(self._holds(compare) for compare in op.compare)
+            holds = True
+            for compare in op.compare:
+                if not self._holds(compare):
+                    holds = False
+                    break
             self._paths.append(holds)
             for inner in op.success if holds else op.failure:
                 self._check(inner)
