@@ -10,6 +10,8 @@ import grpc.aio
 import pytest
 from wire_tools import serving
 
+from pilothouse.store.wire.rpc import Status
+
 
 def _unary(channel: Any, name: str) -> Any:
     return channel.unary_unary(f"/test.Service/{name}")
@@ -28,7 +30,8 @@ async def test_many_calls_at_once_on_one_connection() -> None:
         call = _unary(channel, "Echo")
         bodies = [b"%d" % number for number in range(300)]
         assert await asyncio.gather(*(call(body) for body in bodies)) == bodies
-        assert server.counts == {("/test.Service/Echo", "OK"): 300}
+        calls = server.methods["/test.Service/Echo"].calls
+        assert (calls.started, calls.received, calls.sent, calls.ended) == (300, 300, 300, {Status.OK: 300})
 
 
 async def test_a_stream_larger_than_all_windows() -> None:

@@ -1,4 +1,4 @@
-"""`Durations`: how long something took, counted into etcd's buckets (1 ms, doubled 13 times), for its metrics."""
+"""`Durations`: how long something took, counted into buckets, for etcd's metrics."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ BOUNDS_S: Final = tuple(0.001 * 2**n for n in range(14))
 
 
 class Durations:
-    """`counts[i]` of those up to BOUNDS_S[i] and above the one before; the last of all above."""
+    """`counts[i]` of those up to `bounds[i]` and above the one before; the last of all above."""
 
-    __slots__ = ("counts", "total_s")
+    __slots__ = ("bounds", "counts", "total")
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(BOUNDS_S) + 1)
-        self.total_s = 0.0
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS_S) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
 
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
-        self.total_s += seconds
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value

@@ -147,6 +147,7 @@ class Status:
     in_use_bytes: int  # of that, what is not garbage
     index: int  # of commits (etcd: raft index); never goes back
     term: int  # rises with each start (etcd: with each election)
+    compacted: int = -1  # the revision of the last compaction, where it is known
 
 
 class Watch(Protocol):
@@ -292,6 +293,14 @@ class KeysHash(NamedTuple):
     compacted: int
 
 
+class Watching(NamedTuple):
+    """How many watches there are, how many of them read the history, and how many events wait for their readers."""
+
+    watches: int
+    slow: int
+    pending: int
+
+
 Alarm: TypeAlias = Literal["NOSPACE", "CORRUPT"]
 
 
@@ -308,6 +317,13 @@ class Maintained(Store, Protocol):
     def commits_took(self) -> Durations:
         """How long commits waited for the disk."""
         ...
+
+    @property
+    def leases_expired(self) -> int:
+        """Since the start."""
+        ...
+
+    def watching(self) -> Watching: ...
 
     def export(self) -> AbstractAsyncContextManager[Export]:
         """A consistent copy, to be read while the store goes on."""

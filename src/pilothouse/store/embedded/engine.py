@@ -50,6 +50,7 @@ from pilothouse.store.interface import (
     Txn,
     TxnResult,
     Unavailable,
+    Watching,
 )
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,7 @@ class EmbeddedStore:
         on_durable = self._deliver_and_count if snapshot_every > 0 else self._hub.deliver
         self._commits = Commits(disk, executor, lambda: self._state.applied, on_durable, self._hub.end)
         self.term = loaded.term + 1
+        self.leases_expired = 0
         if self._commits.fits(_RECORD_BYTES):
             self._commits.record(records.encode_term(self.term))
         self._timer: asyncio.TimerHandle | None = None
@@ -312,6 +314,7 @@ class EmbeddedStore:
                 return
             keys += 1 + len(self._state.attached.get(lease, ()))
             self._revoke(lease)
+            self.leases_expired += 1
         self._set_timer()
 
     def _checkpoint_leases(self) -> None:
@@ -423,7 +426,12 @@ class EmbeddedStore:
 
     async def status(self) -> Status:
         self._check_open()
-        return Status(self._hub.durable, self._disk_bytes, self._state.size, self.index, self.term)
+        return Status(
+            self._hub.durable, self._disk_bytes, self._state.size, self.index, self.term, self._state.compacted
+        )
+
+    def watching(self) -> Watching:
+        return self._hub.watching()
 
     @asynccontextmanager
     async def export(self) -> AsyncIterator[Export]:

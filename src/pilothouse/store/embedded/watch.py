@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pilothouse.clock import Clock
 from pilothouse.store.embedded.state import State, inside
-from pilothouse.store.interface import Compacted, Event, StoreError, WatchBatch, prefix_end
+from pilothouse.store.interface import Compacted, Event, StoreError, WatchBatch, Watching, prefix_end
 
 BACKLOG_EVENTS = 4_096  # more than that are not kept for a reader
 _SLICE = 1_000  # revisions or events of history that are read in one go
@@ -96,6 +96,15 @@ class EmbeddedWatch:
             self._hub.forget(self)
             self._wake()
 
+    @property
+    def caught_up(self) -> bool:
+        return self._caught_up
+
+    @property
+    def pending(self) -> int:
+        """Events that were brought and not yet read."""
+        return self._backlog
+
     def __aiter__(self) -> AsyncIterator[WatchBatch]:
         return self
 
@@ -175,6 +184,11 @@ class Hub:
         watch = EmbeddedWatch(self, selection, start if start > 0 else self.durable + 1)
         self._watches[watch] = None
         return watch
+
+    def watching(self) -> Watching:
+        watches = self._watches
+        slow, pending = sum(not watch.caught_up for watch in watches), sum(watch.pending for watch in watches)
+        return Watching(len(watches), slow, pending)
 
     def join(self, watch: EmbeddedWatch) -> None:
         group = self._groups.get(watch.selection)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pilothouse.clock import Clock
 from pilothouse.store.etcd.auth.guard import Guard
 from pilothouse.store.etcd.config import Config
+from pilothouse.store.etcd.counts import Counts
 from pilothouse.store.etcd.encoding import Header
 from pilothouse.store.interface import Maintained
 
@@ -23,6 +24,7 @@ class Context:
     config: Config
     header: Header
     guard: Guard
+    counts: Counts = field(default_factory=Counts)
 
     @property
     def downgrade_target(self) -> str:

@@ -64,6 +64,8 @@ class Http:
         if not reason:
             failing = await self._failing()
             reason = f"RANGE ERROR:{failing}" if failing else ""
+        counts = self._context.counts
+        counts.healthy, counts.unhealthy = counts.healthy + (not reason), counts.unhealthy + bool(reason)
         document = {"health": "false" if reason else "true", "reason": reason}
         return HttpAnswer(503 if reason else 200, orjson.dumps(document))
 

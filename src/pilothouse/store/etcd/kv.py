@@ -17,17 +17,14 @@ _CHUNK_BYTES: Final = 256 << 10
 
 class KV:
     def __init__(self, context: Context) -> None:
-        self._store, self._clock, self._header, self._guard = (
-            context.store,
-            context.clock,
-            context.header,
-            context.guard,
-        )
+        self._store, self._clock, self._header = context.store, context.clock, context.header
+        self._guard, self._counts = context.guard, context.counts
 
     async def range(self, request: Any, call: Call) -> bytes:
         operation = requests.range_of(request)
         self._guard.check_range(call, request)
         result = await self._store.range(operation)
+        self._counts.ranges += 1
         header = self._header.field(result.revision)
         if len(result.kvs) <= _SLICE_KEYS:
             return header + encoding.range_fields(result)
@@ -51,6 +48,7 @@ class KV:
             raise RpcError(Status.UNIMPLEMENTED, "RangeStream does not support revision filters")
         self._guard.check_range(call, request)
         result = await self._store.range(operation)
+        self._counts.ranges += 1
         kvs, keys, done = result.kvs, _FIRST_CHUNK_KEYS, 0
         while len(kvs) - done > keys:
             chunk = encoding.range_fields(RangeResult(kvs[done : done + keys], 0, False, 0))
@@ -69,6 +67,8 @@ class KV:
         if self._guard.on:
             await self._guard.check_put(call, request)
         result = await self._store.put(operation)
+        self._counts.puts += 1
+        self._counts.put_bytes += len(operation.key) + len(operation.value)
         return self._header.field(result.revision) + encoding.put_fields(result)
 
     async def delete_range(self, request: Any, call: Call) -> bytes:
@@ -76,6 +76,7 @@ class KV:
         if self._guard.on:
             self._guard.check_delete(call, request)
         result = await self._store.delete(operation)
+        self._counts.deletes += 1
         return self._header.field(result.revision) + encoding.delete_fields(result)
 
     async def txn(self, request: Any, call: Call) -> bytes:
@@ -83,6 +84,7 @@ class KV:
         if self._guard.on:
             await self._guard.check_txn(call, request)
         result = await self._store.txn(operation)
+        self._counts.txns += self._counts.transaction(operation, result) > 1
         return self._header.field(result.revision) + encoding.txn_fields(result)
 
     async def compact(self, request: Any, call: Call) -> bytes:

@@ -23,11 +23,14 @@ class Lease:
             raise RpcError(Status.OUT_OF_RANGE, "etcdserver: too large lease TTL")
         lease = await self._store.lease_grant(request.TTL, request.ID)
         granted = await self._store.lease_time_to_live(lease)
+        self._context.counts.granted += 1
+        self._context.counts.ttls.add(granted.granted_ttl_s)
         return await self._context.headed(pb.LeaseGrantResponse, ID=lease, TTL=granted.granted_ttl_s)
 
     async def lease_revoke(self, request: Any, call: Call) -> Any:
         await self._guard.check_lease_revoke(call, request.ID)
         await self._store.lease_revoke(request.ID)
+        self._context.counts.revoked += 1
         return await self._context.headed(pb.LeaseRevokeResponse)
 
     async def lease_keep_alive(self, call: Call) -> None:
@@ -36,6 +39,7 @@ class Lease:
             header = self._context.header.message(await self._store.revision())
             try:
                 ttl_s = await self._store.lease_keep_alive(request.ID)
+                self._context.counts.renewed += 1
             except LeaseNotFound:
                 ttl_s = 0
             await call.send_message(pb.LeaseKeepAliveResponse(header=header, ID=request.ID, TTL=ttl_s))

@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 
 from pilothouse.store.etcd.context import CLUSTER_VERSION, DOWNGRADE_META, VERSION, Context
+from pilothouse.store.etcd.counts import timed
 from pilothouse.store.interface import Alarm
 from pilothouse.store.rpc.messages import etcdserverpb as pb
 from pilothouse.store.snapshots import save, schema
@@ -62,17 +63,25 @@ class Maintenance:
 
     async def defragment(self, request: Any, call: Call) -> Any:
         self._guard.check_admin(call)
-        await self._store.defragment()
+        counts = self._context.counts
+        counts.defragmenting += 1
+        try:
+            with timed(counts.defragmentations, self._context.clock):
+                await self._store.defragment()
+        finally:
+            counts.defragmenting -= 1
         return pb.DefragmentResponse()
 
     async def hash(self, request: Any, call: Call) -> Any:
         self._guard.check_admin(call)
-        found = await self._store.hash_kv()
+        with timed(self._context.counts.hashes, self._context.clock):
+            found = await self._store.hash_kv()
         return await self._context.headed(pb.HashResponse, hash=found.hash)
 
     async def hash_kv(self, request: Any, call: Call) -> Any:
         self._guard.check_admin(call)
-        found = await self._store.hash_kv(request.revision)
+        with timed(self._context.counts.hashes_of_revisions, self._context.clock):
+            found = await self._store.hash_kv(request.revision)
         return await self._context.headed(
             pb.HashKVResponse, hash=found.hash, compact_revision=found.compacted, hash_revision=found.revision
         )
@@ -82,10 +91,12 @@ class Maintenance:
         directory, version = self._context.config.directory, schema.STORAGE_VERSION
         header = self._context.header
         message = header.message(await self._store.revision())
-        async for blob, left in save.chunks(self._store, directory if directory.is_dir() else None, header.member_id):
-            await call.send_message(
-                pb.SnapshotResponse(header=message, remaining_bytes=left, blob=blob, version=version)
-            )
+        chunks = save.chunks(self._store, directory if directory.is_dir() else None, header.member_id)
+        with timed(self._context.counts.snapshots, self._context.clock):
+            async for blob, left in chunks:
+                await call.send_message(
+                    pb.SnapshotResponse(header=message, remaining_bytes=left, blob=blob, version=version)
+                )
 
     async def move_leader(self, request: Any, call: Call) -> Any:
         self._guard.check_admin(call)

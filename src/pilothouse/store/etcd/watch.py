@@ -172,6 +172,7 @@ class _Stream:
     def _send_events(self, watch_id: int, one: _One, events: Sequence[Event], revision: int) -> None:
         whole = self._service.encoded(events)
         limit, start, size = self._context.config.max_request_bytes, 0, 0
+        self._context.counts.events += len(events)
         if not one.fragment or len(whole) < limit:
             self._post(revision, watch_id, whole)
             return

@@ -47,10 +47,6 @@ class Services(Protocol):
         """What the client is told of an exception that is no RpcError."""
         ...
 
-    def finished(self, method: Method, status: Status) -> None:
-        """For the metrics."""
-        ...
-
 
 class Call(Stream):
     __slots__ = (
@@ -72,6 +68,7 @@ class Call(Stream):
         self._headers_sent = self._started = self._ended = False
         self._deadline: asyncio.TimerHandle | None = None
         connection.running += 1
+        method.calls.started += 1
         if head.timeout_s is not None:
             self._deadline = connection.loop.call_later(head.timeout_s, self._expire)
         if method.client_streams:
@@ -142,6 +139,7 @@ class Call(Stream):
         return found
 
     def _decode(self, flag: int, data: bytes) -> Any:
+        self.method.calls.received += 1
         if flag:
             data = self._decompressed(data)
         try:
@@ -206,6 +204,7 @@ class Call(Stream):
             return
         if not self._headers_sent:
             self.send_header()
+        self.method.calls.sent += 1
         self.send(b"".join((_PREFIX.pack(0, sum(map(len, parts))), *parts)))
 
     def send_header(self) -> None:
@@ -214,6 +213,7 @@ class Call(Stream):
         self.send_headers(GZIP_HEADERS_BLOCK if self.head.encoding == "gzip" else HEADERS_BLOCK)
 
     def _framed(self, message: Any) -> bytes:
+        self.method.calls.sent += 1
         data = message if isinstance(message, bytes) else message.SerializeToString()
         if self.head.encoding == "gzip" and len(data) >= _COMPRESS_FROM_BYTES:
             data = gzip.compress(data, 1, mtime=0)
@@ -328,4 +328,4 @@ class Call(Stream):
             self._deadline = None
         if not self._started:
             self._ran()
-        self._services.finished(self.method, status)
+        self.method.calls.ended[status] += 1

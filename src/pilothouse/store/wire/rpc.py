@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -40,6 +41,16 @@ class RpcError(Exception):
         self.status = status
 
 
+@dataclass(slots=True)
+class Calls:
+    """How many there were of a method, for metrics."""
+
+    started: int = 0
+    received: int = 0  # messages
+    sent: int = 0
+    ended: Counter[Status] = field(default_factory=Counter)
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """`handler`: unary `async (request, call) -> response`; server streaming `async (request, call) -> None`, which sends by
@@ -53,6 +64,14 @@ class Method:
     client_streams: bool = False
     server_streams: bool = False
     inline: bool = False
+    calls: Calls = field(default_factory=Calls, compare=False)
+
+    @property
+    def kind(self) -> str:
+        """As metrics name it."""
+        if self.client_streams:
+            return "bidi_stream" if self.server_streams else "client_stream"
+        return "server_stream" if self.server_streams else "unary"
 
 
 class Head(NamedTuple):

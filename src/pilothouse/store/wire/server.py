@@ -68,10 +68,9 @@ class Server:
         self.message_bytes_max = message_bytes_max
         self.failure = failure
         self.connections: set[Connection] = set()
-        self.counts: dict[tuple[str, str], int] = {}  # of calls by path and status
         self.received_bytes = self.sent_bytes = 0  # of connections that have ended
-        self._methods = {method.path: method for method in methods}
-        self._services = {path.split("/")[1] for path in self._methods}
+        self.methods = {method.path: method for method in methods}
+        self._services = {path.split("/")[1] for path in self.methods}
         self._http, self._clock, self._limits = http, clock, limits or Limits()
         self._servers: list[asyncio.Server] = []
         self._http1: web.Server | None = None
@@ -117,10 +116,6 @@ class Server:
         self.received_bytes += connection.received_bytes
         self.sent_bytes += connection.sent_bytes
 
-    def finished(self, method: Method, status: Status) -> None:
-        key = (method.path, status.name)
-        self.counts[key] = self.counts.get(key, 0) + 1
-
     # HTTP/2
 
     def _open(self, connection: Connection, stream_id: int, fields: Fields, end: bool) -> Stream:
@@ -130,7 +125,7 @@ class Server:
             raise StreamFailure(stream_id, Code.PROTOCOL_ERROR, str(error)) from None
         if not head.is_grpc:
             return _Plain(connection, stream_id, head, self._http)
-        method = self._methods.get(head.path)
+        method = self.methods.get(head.path)
         refused = self._refused(head, method)
         if refused is not None or method is None:
             stream = _Refused(connection, stream_id)
