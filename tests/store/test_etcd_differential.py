@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,11 +64,9 @@ class Peer:
             call.cancel()
 
 
-def _held(requests: Any) -> Iterator[Any]:
-    import threading
-
+def _held(requests: Any, for_s: float = 5) -> Iterator[Any]:
     yield from requests
-    threading.Event().wait(5)  # the client's side stays open
+    threading.Event().wait(for_s)  # the client's side stays open
 
 
 def _plain(document: Any) -> Any:
@@ -357,3 +357,47 @@ def test_the_same_watches(tmp_path: Path) -> None:
             if theirs != mine:
                 different.append(f"{requests}\n  etcd: {theirs}\n  ours: {mine}")
         assert not different, "\n".join(different)
+
+
+def _resident_bytes(port: int) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("process_resident_memory_bytes "))
+
+
+def test_a_watcher_that_does_not_read(tmp_path: Path) -> None:
+    """Both keep a little for it, whatever is written meanwhile. What it reads then has no gap, and ends with the compaction."""
+    found = services.method("etcdserverpb.Watch", "Watch")
+    with ExitStack() as stack:
+        etcd = stack.enter_context(Etcd(tmp_path))
+        own = stack.enter_context(ours(tmp_path / "ours"))
+        for port in (etcd.ports[0], own.port):
+            peer = Peer(port)
+            put = peer.channel.unary_unary(
+                "/etcdserverpb.KV/Put",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=pb.PutResponse.FromString,
+            )
+            stream = peer.channel.stream_stream(
+                found.path,
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=messages.of(found.response).FromString,
+            )(_held([_create(key=b"k")], 60), timeout=60)
+            assert next(stream).created
+            before = 0.0
+            for number in range(400):
+                revision = put(_put(b"k", b"%06d" % number * 100_000)).header.revision
+                if number % 20 == 19:
+                    peer("KV/Compact", pb.CompactionRequest(revision=revision, physical=True))
+                if number == 100:
+                    before = _resident_bytes(port)
+            if port == own.port:
+                assert _resident_bytes(port) - before < 48 << 20  # of 180 MB
+            seen: list[int] = []
+            for answer in stream:
+                seen += [event.kv.mod_revision for event in answer.events]
+                if answer.canceled:
+                    break
+            assert seen == list(range(2, 2 + len(seen))) and 1 < len(seen) < 300
+            assert answer.compact_revision == revision
+            stream.cancel()

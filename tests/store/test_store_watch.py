@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 
 import pytest
 
 from pilothouse.clock import RealClock
 from pilothouse.store.embedded import EmbeddedStore, open_store
-from pilothouse.store.embedded.watch import BACKLOG_EVENTS
+from pilothouse.store.embedded.watch import BACKLOG_BYTES, BACKLOG_EVENTS
 from pilothouse.store.interface import Compacted, Delete, Put, Txn, WatchBatch
 
 ALL = (b"\0", b"\0")
@@ -117,3 +118,56 @@ async def test_a_cancelled_watch_ends(store: EmbeddedStore) -> None:
     with pytest.raises(StopAsyncIteration):
         await waiting
     assert not store._hub._watches and not store._hub._groups
+
+
+async def test_who_does_not_read_costs_the_same_however_much_is_written(store: EmbeddedStore) -> None:
+    """What etcd does: the watch keeps a little, and compaction is what ends it."""
+    watches = [store.watch(*ALL), store.watch(b"k", b"l", prev_kv=True)]
+    reading = store.watch(*ALL)
+    tracemalloc.start()
+    try:
+        for i in range(150):
+            await store.put(Put(b"k", b"%06d" % i * 20_000))
+            assert [event.kv.version for event in (await anext(reading)).events] == [i + 1]
+            await store.compact(await store.revision(), physical=True)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < BACKLOG_BYTES + (2 << 20)  # of 18 MB that were written
+    for watch in watches:
+        seen: list[int] = []
+        with pytest.raises(Compacted) as raised:
+            async for batch in watch:
+                seen += [event.kv.mod_revision for event in batch.events]
+        assert seen == list(range(2, 2 + len(seen))) and len(seen) >= 10
+        assert raised.value.revision == await store.revision()
+
+
+async def test_history_comes_in_pieces(store: EmbeddedStore) -> None:
+    for i in range(20):
+        await store.put(Put(b"k", b"%06d" % i * 100_000))
+    watch = store.watch(*ALL, start_revision=2)
+    sizes = []
+    while sum(sizes) < 20:
+        sizes.append(len((await anext(watch)).events))
+    assert 1 < max(sizes) <= BACKLOG_BYTES // 600_000 + 1
+
+
+async def test_progress_is_asked_for_often_and_not_read(store: EmbeddedStore) -> None:
+    watch = store.watch(b"quiet")
+    for i in range(100):
+        await store.put(Put(b"k", b"%d" % i))
+        watch.request_progress()
+    assert await anext(watch) == WatchBatch([], await store.revision())
+    assert not watch._queue
+
+
+async def test_a_watch_that_has_not_begun_makes_no_progress(store: EmbeddedStore) -> None:
+    watch = store.watch(*ALL, start_revision=4)
+    watch.request_progress()
+    for _ in range(2):
+        await store.put(Put(b"k", b""))
+    assert not watch._queue
+    await store.put(Put(b"k", b""))
+    assert [event.kv.mod_revision for event in (await anext(watch)).events] == [4]
+    assert await anext(watch) == WatchBatch([], 4)

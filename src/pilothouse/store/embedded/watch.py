@@ -14,7 +14,7 @@ from pilothouse.clock import Clock
 from pilothouse.store.embedded.state import State, inside
 from pilothouse.store.interface import Compacted, Event, StoreError, WatchBatch, Watching, prefix_end
 
-BACKLOG_EVENTS = 4_096  # more than that are not kept for a reader
+BACKLOG_EVENTS, BACKLOG_BYTES = 4_096, 4 << 20  # more than that is not kept for a reader
 _SLICE = 1_000  # revisions or events of history that are read in one go
 
 
@@ -37,6 +37,16 @@ class Selection(NamedTuple):
         return [Event(type_, kv) for type_, kv, _ in events]
 
 
+def _size(events: Iterable[Event]) -> int:
+    """Bytes, about."""
+    size = 0
+    for _, kv, prev in events:
+        size += len(kv.value) + 100
+        if prev is not None:
+            size += len(prev.value)
+    return size
+
+
 class Group:
     """All caught-up watches that ask for the same."""
 
@@ -49,10 +59,11 @@ class EmbeddedWatch:
     def __init__(self, hub: Hub, selection: Selection, start: int) -> None:
         self.selection = selection
         self._hub = hub
+        self._start = start
         self._next = start  # the revision to go on from
         self._caught_up = False
-        self._queue: deque[WatchBatch] = deque()
-        self._backlog = 0
+        self._queue: deque[tuple[WatchBatch, int]] = deque()  # with its size
+        self._backlog = self._backlog_bytes = 0
         self._wanted: asyncio.Future[None] | None = None
         self._progress = False
         self._ended = False
@@ -65,25 +76,31 @@ class EmbeddedWatch:
         self._hub.join(self)
         if self._progress:
             self._progress = False
-            self._offer(WatchBatch([], self._hub.durable))
+            self.request_progress()
 
-    def offer(self, batch: WatchBatch) -> None:
+    def offer(self, batch: WatchBatch, size: int) -> None:
+        """`size`: bytes of the batch."""
         events = batch.events
         if events[0].kv.mod_revision < self._next:  # begins in the future
             events = [event for event in events if event.kv.mod_revision >= self._next]
             if not events:
                 return
             batch = WatchBatch(events, batch.revision)
-        if self._backlog and self._backlog + len(events) > BACKLOG_EVENTS:
+        full = self._backlog + len(events) > BACKLOG_EVENTS or self._backlog_bytes + size > BACKLOG_BYTES
+        if self._backlog and full:
             self._caught_up = False
             self._next = max(self._next, events[0].kv.mod_revision)
             self._hub.leave(self)
             return
-        self._offer(batch)
+        self._offer(batch, size)
+        if self._progress:
+            self._progress = False
+            self.request_progress()
 
-    def _offer(self, batch: WatchBatch) -> None:
-        self._queue.append(batch)
+    def _offer(self, batch: WatchBatch, size: int = 0) -> None:
+        self._queue.append((batch, size))
         self._backlog += len(batch.events)
+        self._backlog_bytes += size
         self._wake()
 
     def _wake(self) -> None:
@@ -111,8 +128,9 @@ class EmbeddedWatch:
     async def __anext__(self) -> WatchBatch:
         while True:
             if self._queue:
-                batch = self._queue.popleft()
+                batch, size = self._queue.popleft()
                 self._backlog -= len(batch.events)
+                self._backlog_bytes -= size
                 return batch
             if self._ended:
                 error, self._error = self._error, None
@@ -136,11 +154,13 @@ class EmbeddedWatch:
                 self.end(Compacted(state.compacted))
                 return None
             found: list[Event] = []
-            seen, stop = 0, min(self._next + _SLICE, self._hub.durable + 1)
-            while self._next < stop and seen < _SLICE:
+            seen, size, stop = 0, 0, min(self._next + _SLICE, self._hub.durable + 1)
+            while self._next < stop and seen < _SLICE and size < BACKLOG_BYTES:
                 events = state.history.get(self._next, ())
-                found += [event for event in events if inside(event.kv.key, key, range_end)]
+                wanted = [event for event in events if inside(event.kv.key, key, range_end)]
+                found += wanted
                 seen += len(events)
+                size += _size(wanted)
                 self._next += 1
             revision = self._next - 1
             found = selection.shape(found, state.compacted)
@@ -155,11 +175,14 @@ class EmbeddedWatch:
         return None
 
     def request_progress(self) -> None:
-        if self._caught_up and not self._ended:
-            # Of a revision in the future, what lies before it was not asked for.
-            self._offer(WatchBatch([], self._hub.durable))
-        else:
+        if not self._caught_up or self._ended or self._start > self._hub.durable + 1:
             self._progress = True
+            return
+        batch = WatchBatch([], self._hub.durable)
+        if self._queue and not self._queue[-1][0].events:
+            self._queue[-1] = (batch, 0)  # the last one was not read yet
+        else:
+            self._offer(batch)
 
     async def cancel(self) -> None:
         self._queue.clear()
@@ -252,9 +275,9 @@ class Hub:
         for group, events in found.items():
             events = group.selection.shape(events)
             if events:
-                batch = WatchBatch(events, durable)
+                batch, size = WatchBatch(events, durable), _size(events)
                 for watch in list(group.watches):
-                    watch.offer(batch)
+                    watch.offer(batch, size)
 
     def end(self, error: StoreError) -> None:
         for watch in list(self._watches):

@@ -156,6 +156,7 @@ class _Stream:
                     continue
                 if one.notify_due:
                     one.notify_due = False
+                    await self._call.drained()
                     self._post(revision, watch_id)
                 self._arrived(watch_id, revision)
         except Compacted as error:
@@ -190,6 +191,8 @@ class _Stream:
         """One notification for the whole stream, once all its watches have come as far as the store is now."""
         if self._round is not None:
             self._round_again = True
+            for watch_id in list(self._round):  # one that had not begun may have by now
+                self._watches[watch_id].source.request_progress()
             return
         if not self._watches:
             return
