@@ -1,5 +1,4 @@
-"""`Connection`: the server's side of an HTTP/2 connection. Reads frames, keeps streams and windows, and writes once a
-turn of the loop.
+"""`Connection`: the server's side of an HTTP/2 connection: reads frames, and keeps the streams and their windows.
 
 The peer's errors end the stream or the connection with the code that RFC 9113 names; its excesses (open streams,
 headers, settings, pings, resets) end the connection with ENHANCE_YOUR_CALM.
@@ -15,6 +14,7 @@ from typing import Final, cast
 from pilothouse.store.wire import frames
 from pilothouse.store.wire.frames import Code, ConnectionFailure, Setting, StreamFailure
 from pilothouse.store.wire.hpack import LIST_BYTES_MAX, BadBlock, Decoder, Fields
+from pilothouse.store.wire.sending import Flow, Sending
 from pilothouse.store.wire.stream import Stream
 
 _PING_STRIKES_MAX: Final = 2
@@ -33,7 +33,7 @@ class Limits:
     keepalive_timeout_s: float = 20.0  # … and cut off where it does not answer
 
 
-class Connection(asyncio.Protocol):
+class Connection(Sending):
     """`opened(connection, stream id, headers, whether that is all)` makes the Stream of a request, or raises
     StreamFailure. `gone(connection)` is called at the end."""
 
@@ -43,16 +43,10 @@ class Connection(asyncio.Protocol):
         gone: Callable[[Connection], None],
         limits: Limits,
     ) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.limits = limits
+        super().__init__(limits)
+        self.limits: Limits = limits
         self.streams: dict[int, Stream] = {}
-        self.running = 0  # handlers of streams, those of reset streams too
-        self.blocked: dict[Stream, None] = {}  # wait for the connection's window or the socket
-        self.window = self.peer_window = frames.WINDOW_DEFAULT
-        self.peer_frame_bytes = frames.FRAME_BYTES_MAX
-        self.paused = False
-        self.received_bytes = self.sent_bytes = 0
-        self.transport: asyncio.Transport
+        self.received_bytes = 0
         self._opened, self._gone = opened, gone
         self._decoder = Decoder()
         self._rest = b""
@@ -61,12 +55,10 @@ class Connection(asyncio.Protocol):
         self._block: tuple[int, int, bytearray] | None = None  # stream, flags, and what came of its headers
         self._last_stream = 0
         self._received = 0  # since the last credit for the connection
-        self._out: list[bytes] = []
         self._closing = False
         self._draining = False
         self._control = 0
         self._pinged_s = -_PING_IDLE_S
-        self._ping_strikes = 0
         self._alive_s = self.loop.time()
         self._keepalive: asyncio.TimerHandle | None = None
 
@@ -104,7 +96,7 @@ class Connection(asyncio.Protocol):
         self.paused = False
         if not self.transport.is_closing():
             self.transport.resume_reading()
-            self._pump_blocked()
+            self.pump_blocked()
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -265,7 +257,7 @@ class Connection(asyncio.Protocol):
             self.window += credit
             if self.window > frames.WINDOW_MAX:
                 raise ConnectionFailure(Code.FLOW_CONTROL_ERROR, "the window is too large")
-            self._pump_blocked()
+            self.pump_blocked()
             return
         stream = self.streams.get(stream_id)
         if stream is None:
@@ -316,8 +308,8 @@ class Connection(asyncio.Protocol):
         self.write(frames.frame(frames.PING, frames.ACK, 0, payload))
         least = self.limits.ping_interval_s if self.streams else _PING_IDLE_S
         if self._alive_s - self._pinged_s < least:
-            self._ping_strikes += 1
-            if self._ping_strikes > _PING_STRIKES_MAX:
+            self.ping_strikes += 1
+            if self.ping_strikes > _PING_STRIKES_MAX:
                 raise ConnectionFailure(Code.ENHANCE_YOUR_CALM, "too_many_pings")
         self._pinged_s = self._alive_s
 
@@ -335,78 +327,11 @@ class Connection(asyncio.Protocol):
         if self._control > _CONTROL_FRAMES_MAX:
             raise ConnectionFailure(Code.ENHANCE_YOUR_CALM, "too many settings and resets")
 
-    # Writing
-
-    def write(self, data: bytes) -> None:
-        if not self._out:
-            self.loop.call_soon(self._flush)
-        self._out.append(data)
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if out and not self.transport.is_closing():
-            data = b"".join(out)
-            self.sent_bytes += len(data)
-            self.transport.write(data)
-
-    def send_block(self, stream_id: int, block: bytes, *, end: bool) -> None:
-        self._ping_strikes = 0
-        kind, first = frames.HEADERS, frames.END_STREAM if end else 0
-        while len(block) > self.peer_frame_bytes:
-            self.write(frames.frame(kind, first, stream_id, block[: self.peer_frame_bytes]))
-            kind, first, block = frames.CONTINUATION, 0, block[self.peer_frame_bytes :]
-        self.write(frames.frame(kind, first | frames.END_HEADERS, stream_id, block))
-
-    def send_now(self, stream: Stream, data: bytes) -> bool:
-        """Whether all of `data` could be sent at once."""
-        size = len(data)
-        if size > stream.window or size > self.window or size > self.peer_frame_bytes or self.paused:
-            return False
-        self.send_data(stream, data)
-        return True
-
-    def send_data(self, stream: Stream, data: bytes) -> None:
-        """`data` fits into the windows and a frame."""
-        size = len(data)
-        stream.window -= size
-        self.window -= size
-        self._ping_strikes = 0
-        self.write(frames.HEADER.pack(size >> 16, size & 0xFFFF, frames.DATA, 0, stream.id))
-        self._out.append(data)
-
-    def send_whole(self, stream: Stream, headers: bytes, data: bytes, trailers: bytes) -> bool:
-        """Headers, data and trailers where they all fit. Whether they did."""
-        size = len(data)
-        if size > stream.window or size > self.window or size > self.peer_frame_bytes or self.paused:
-            return False
-        self.window -= size
-        self._ping_strikes = 0
-        pack, stream_id = frames.HEADER.pack, stream.id
-        self.write(
-            b"".join(
-                (
-                    pack(0, len(headers), frames.HEADERS, frames.END_HEADERS, stream_id),
-                    headers,
-                    pack(size >> 16, size & 0xFFFF, frames.DATA, 0, stream_id),
-                    data,
-                    pack(0, len(trailers), frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, stream_id),
-                    trailers,
-                )
-            )
-        )
-        return True
-
-    def _pump_blocked(self) -> None:
-        blocked, self.blocked = self.blocked, {}
-        for stream in blocked:
-            stream.pump()
-
-    def finished(self, stream: Stream) -> None:
-        """The stream's answer is complete."""
+    def finished(self, stream: Flow) -> None:
         self.blocked.pop(stream, None)
         self.streams.pop(stream.id, None)
         if self._draining and not self.streams:
-            self._flush()
+            self.flush()
             self.transport.close()
 
     # The end
@@ -420,7 +345,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, failure: ConnectionFailure) -> None:
         self.write(frames.goaway(self._last_stream, failure.code, str(failure)))
-        self._flush()
+        self.flush()
         self._closing = True
         self.transport.close()
 
@@ -431,7 +356,7 @@ class Connection(asyncio.Protocol):
         self._draining = True
         self.write(frames.goaway(self._last_stream, Code.NO_ERROR))
         if not self.streams:
-            self._flush()
+            self.flush()
             self.transport.close()
 
     def _check_alive(self) -> None:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pilothouse.store.wire import frames
 from pilothouse.store.wire.frames import Code
-
-if TYPE_CHECKING:
-    from pilothouse.store.wire.connection import Connection
+from pilothouse.store.wire.sending import Sending
 
 BACKLOG_BYTES_MAX: Final = 1 << 20  # what may wait for the peer's window before `drained` makes the sender wait
 
@@ -20,7 +18,7 @@ class Stream:
         "_backlog", "_consumed", "_drained", "_ending", "_waiting", "connection", "done", "id", "received_end", "window",
     )  # fmt: skip
 
-    def __init__(self, connection: Connection, stream_id: int) -> None:
+    def __init__(self, connection: Sending, stream_id: int) -> None:
         self.connection, self.id = connection, stream_id
         self.window = connection.peer_window
         self.received_end = False

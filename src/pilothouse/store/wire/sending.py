@@ -1,0 +1,113 @@
+"""`Sending`: the sending half of an HTTP/2 connection. What is written in one turn of the loop goes out together; data obeys the
+windows of its stream and of the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from pilothouse.store.wire import frames
+
+
+class Limits(Protocol):
+    """What the other half sets for the peer."""
+
+    @property
+    def stream_window(self) -> int: ...
+
+
+class Flow(Protocol):
+    """A stream, as far as its connection sends for it."""
+
+    id: int
+    window: int
+
+    def pump(self) -> None:
+        """Sends what the windows allow."""
+        ...
+
+
+class Sending(asyncio.Protocol):
+    """`limits`: what the peer was told. `running`: handlers of streams, those of reset streams too."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.limits = limits
+        self.running = 0
+        self.blocked: dict[Flow, None] = {}  # wait for the connection's window or the socket
+        self.window = self.peer_window = frames.WINDOW_DEFAULT
+        self.peer_frame_bytes = frames.FRAME_BYTES_MAX
+        self.paused = False
+        self.sent_bytes = 0
+        self.ping_strikes = 0  # of the peer, since something else was sent
+        self.transport: asyncio.Transport
+        self._out: list[bytes] = []
+
+    def finished(self, stream: Flow) -> None:
+        """The stream's answer is complete."""
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> None:
+        if not self._out:
+            self.loop.call_soon(self.flush)
+        self._out.append(data)
+
+    def flush(self) -> None:
+        out, self._out = self._out, []
+        if out and not self.transport.is_closing():
+            data = b"".join(out)
+            self.sent_bytes += len(data)
+            self.transport.write(data)
+
+    def send_block(self, stream_id: int, block: bytes, *, end: bool) -> None:
+        self.ping_strikes = 0
+        kind, first = frames.HEADERS, frames.END_STREAM if end else 0
+        while len(block) > self.peer_frame_bytes:
+            self.write(frames.frame(kind, first, stream_id, block[: self.peer_frame_bytes]))
+            kind, first, block = frames.CONTINUATION, 0, block[self.peer_frame_bytes :]
+        self.write(frames.frame(kind, first | frames.END_HEADERS, stream_id, block))
+
+    def send_now(self, stream: Flow, data: bytes) -> bool:
+        """Whether all of `data` could be sent at once."""
+        size = len(data)
+        if size > stream.window or size > self.window or size > self.peer_frame_bytes or self.paused:
+            return False
+        self.send_data(stream, data)
+        return True
+
+    def send_data(self, stream: Flow, data: bytes) -> None:
+        """`data` fits into the windows and a frame."""
+        size = len(data)
+        stream.window -= size
+        self.window -= size
+        self.ping_strikes = 0
+        self.write(frames.HEADER.pack(size >> 16, size & 0xFFFF, frames.DATA, 0, stream.id))
+        self._out.append(data)
+
+    def send_whole(self, stream: Flow, headers: bytes, data: bytes, trailers: bytes) -> bool:
+        """Headers, data and trailers where they all fit. Whether they did."""
+        size = len(data)
+        if size > stream.window or size > self.window or size > self.peer_frame_bytes or self.paused:
+            return False
+        self.window -= size
+        self.ping_strikes = 0
+        pack, stream_id = frames.HEADER.pack, stream.id
+        self.write(
+            b"".join(
+                (
+                    pack(0, len(headers), frames.HEADERS, frames.END_HEADERS, stream_id),
+                    headers,
+                    pack(size >> 16, size & 0xFFFF, frames.DATA, 0, stream_id),
+                    data,
+                    pack(0, len(trailers), frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, stream_id),
+                    trailers,
+                )
+            )
+        )
+        return True
+
+    def pump_blocked(self) -> None:
+        blocked, self.blocked = self.blocked, {}
+        for stream in blocked:
+            stream.pump()
