@@ -67,10 +67,19 @@ class Options:
 
 
 class Parts:
-    """Everything above the API server, over in-process clients: what a test needs without TLS and directories."""
+    """Everything above the API server, over in-process clients: what a test needs without TLS and directories.
+
+    With a `candidate` (its name among others that have the same state), each part works only while it holds its Lease, as
+    upstream's do. `lost` is set when one lost it: then these parts are of no more use.
+    """
 
     def __init__(
-        self, server: APIServer, clock: Clock, options: dict[str, Any] | None = None, kubelet_port: int = 0
+        self,
+        server: APIServer,
+        clock: Clock,
+        options: dict[str, Any] | None = None,
+        kubelet_port: int = 0,
+        candidate: str = "",
     ) -> None:
         from pilothouse.client import Informers
         from pilothouse.controllers.base import Context
@@ -78,7 +87,8 @@ class Parts:
         from pilothouse.nodes.simulator import NodeSimulator
         from pilothouse.scheduler import Scheduler
 
-        self._server, self._clock = server, clock
+        self._server, self._clock, self._candidate = server, clock, candidate
+        self.lost = asyncio.Event()
         self.informers: Informers = Informers(self.client(MANAGER, "kube-controller-manager/shared-informers"))
 
         def client_of(name: str) -> Client:
@@ -101,11 +111,29 @@ class Parts:
 
     async def start(self) -> None:
         await self.informers.start()
+        if self._candidate:
+            campaigns = (
+                self._lead("pilothouse-nodes", NODES, self.nodes.run),
+                self._lead("kube-scheduler", SCHEDULER, self.scheduler.run),
+                self._lead("kube-controller-manager", MANAGER, self.manager.run),
+            )
+            self._tasks = [asyncio.create_task(_guard(campaign), name="campaign") for campaign in campaigns]
+            return
         self._tasks = [
             asyncio.create_task(_guard(self.nodes.run()), name="nodes"),
             asyncio.create_task(_guard(self.scheduler.run()), name="scheduler"),
         ]
         await self.manager.start()
+
+    async def _lead(self, name: str, user: UserInfo, run: Callable[[], Awaitable[None]]) -> None:
+        from pilothouse.client import LeaderElector
+
+        client = self.client(user, f"{name}/leader-election")
+        elector = LeaderElector(client, self._clock, namespace="kube-system", name=name, identity=self._candidate)
+        try:
+            await elector.run(run)
+        finally:
+            self.lost.set()
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -178,12 +206,14 @@ class Cluster:
 
         say("controllers, scheduler and nodes")
         kubelet_socket = socket.create_server((HOST, 0))
-        self.parts = parts = Parts(server, self.clock, self._manager_options(keys), kubelet_socket.getsockname()[1])
-        await parts.start()
-        self._undo.append(parts.stop)
+        kubelet_port, options = kubelet_socket.getsockname()[1], self._manager_options(keys)
+        candidate = ""
+        if etcd:  # others may have it, too; whose directory this is is known, so that it need not wait for itself
+            candidate = known.get("candidate") or f"{socket.gethostname()}_{self.clock.uuid()}"
+        parts = await self._start_parts(lambda: Parts(server, self.clock, options, kubelet_port, candidate))
         from pilothouse.nodes import kubelet
 
-        endpoint = await kubelet.serve(parts.nodes, self.clock, kubelet_socket, kubelet_context)
+        endpoint = await kubelet.serve(lambda: self._parts.nodes, self.clock, kubelet_socket, kubelet_context)
         self._undo.append(endpoint.stop)
         await parts.nodes.nodes.wait_synced()
         wanted = self.options.nodes if self.options.nodes is not None else (None if known else NODES_DEFAULT)
@@ -191,9 +221,37 @@ class Cluster:
             say(f"{wanted} nodes" if wanted != 1 else "1 node")
             await parts.nodes.register(wanted)
         await self._nodes_ready(parts.nodes, wanted or 0)
-        directory.remember({**known, "name": directory.name, "port": self.port, "etcd": etcd, "api": api})
+        remembered = {**known, "name": directory.name, "port": self.port, "etcd": etcd, "api": api}
+        directory.remember({**remembered, "candidate": candidate} if candidate else remembered)
         directory.register()
         directory.tell(self.port, ready=True)
+
+    async def _start_parts(self, make: Callable[[], Parts]) -> Parts:
+        """Starts them, and others in their place each time they lost their lead, as upstream's end and are started again."""
+        self.parts = parts = make()
+        await parts.start()
+
+        async def replace() -> None:
+            while True:
+                await self._parts.lost.wait()
+                await self._parts.stop()
+                self.parts = make()
+                await self.parts.start()
+
+        replacing = asyncio.create_task(replace(), name="parts")
+
+        async def stop() -> None:
+            replacing.cancel()
+            await asyncio.gather(replacing, return_exceptions=True)
+            await self._parts.stop()
+
+        self._undo.append(stop)
+        return parts
+
+    @property
+    def _parts(self) -> Parts:
+        assert self.parts is not None
+        return self.parts
 
     async def _unlock(self) -> None:
         self.directory.untell()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from pilothouse.clock import Clock, format_micro_time, parse_time
@@ -52,7 +52,7 @@ class KubeletEndpoint:
 
 
 class _Logs:
-    def __init__(self, nodes: NodeSimulator, clock: Clock) -> None:
+    def __init__(self, nodes: Callable[[], NodeSimulator], clock: Clock) -> None:
         self.nodes, self.clock = nodes, clock
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -71,7 +71,7 @@ class _Logs:
     async def _logs(self, request: web.BaseRequest, namespace: str, name: str, container: str) -> web.StreamResponse:
         from aiohttp import web
 
-        life = self.nodes.life_of(namespace, name)
+        life = self.nodes().life_of(namespace, name)
         found = next((c for c in life.containers if c.name == container), None) if life is not None else None
         if life is None or found is None:
             return web.Response(status=404, text=f'pod "{name}" not found\n')
@@ -89,7 +89,7 @@ class _Logs:
         out = web.StreamResponse()
         await out.prepare(request)
         await out.write(text.encode())
-        while found.running and self.nodes.life_of(namespace, name) is life:
+        while found.running and self.nodes().life_of(namespace, name) is life:
             await self.clock.sleep(_FOLLOW_PERIOD_S)
         await out.write_eof()
         return out
@@ -113,7 +113,7 @@ class _Logs:
 
 
 async def serve(
-    nodes: NodeSimulator, clock: Clock, sock: socket.socket, ssl_context: ssl.SSLContext
+    nodes: Callable[[], NodeSimulator], clock: Clock, sock: socket.socket, ssl_context: ssl.SSLContext
 ) -> KubeletEndpoint:
     """Listens on `sock` (a bound socket), with TLS."""
     endpoint = KubeletEndpoint(_Logs(nodes, clock))
