@@ -159,3 +159,18 @@ def test_numbers_beside_bad_bytes_are_read_as_elsewhere() -> None:
         for key in (b'"a"', b'"\xff"'):
             with pytest.raises(Malformed, match="infinity"):
                 text.from_json(b"{%b:%b}" % (key, number))
+
+
+@pytest.mark.parametrize("part", [b"[", b"{a: ", b"- ", b"? ", b"&a ["])
+def test_depth_costs_neither_time_nor_the_process(part: bytes) -> None:
+    """libyaml's own composer overflows the stack."""
+    with pytest.raises(text.Malformed, match="exceeded max depth"):
+        yamltext.from_yaml(part * 200_000)
+
+
+def test_anchors() -> None:
+    assert yamltext.from_yaml(b"a: &x 1\nb: &x 2\nc: *x\n") == {"a": 1, "b": 2, "c": 2}  # the last one of a name
+    with pytest.raises(text.Malformed, match="unknown anchor 'y' referenced"):
+        yamltext.from_yaml(b"a: *y")
+    with pytest.raises(text.Malformed, match="exceeded max depth"):
+        yamltext.from_yaml(b"&x [*x]")

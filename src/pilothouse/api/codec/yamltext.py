@@ -66,14 +66,67 @@ def _integer(text: str) -> int | None:
     return value if -(1 << 63) <= value < 1 << 64 else None
 
 
-@cache
-def _loader() -> Any:
-    import yaml
+class _Composer:
+    """From libyaml's events to nodes. The library's own composer descends as deep as the text does, until the stack is full."""
 
-    class Loader(yaml.CSafeLoader):
-        yaml_implicit_resolvers = {None: [(f"{_TAG}merge", re.compile("<<$")), (_PLAIN, re.compile(""))]}
+    def __init__(self, loader: Any) -> None:
+        import yaml
 
-    return Loader
+        self._yaml: Any = yaml
+        self._next = loader.get_event
+        self._anchors: dict[str, Any] = {}
+
+    def document(self) -> yaml.Node | None:
+        """The first one. Raises yaml.YAMLError, and Malformed for what nests too deep."""
+        kinds = self._yaml
+        self._next()  # the stream begins
+        if isinstance(self._next(), kinds.StreamEndEvent):
+            return None
+        root: yaml.Node | None = None
+        open_: list[yaml.CollectionNode] = []
+        while root is None or open_:
+            event = self._next()
+            if isinstance(event, kinds.CollectionEndEvent):
+                ended = open_.pop()
+                if isinstance(ended, kinds.MappingNode):
+                    parts = iter(ended.value)
+                    ended.value = list(zip(parts, parts, strict=True))
+                continue
+            node = self._node(event)
+            if open_:
+                open_[-1].value.append(node)
+            else:
+                root = node
+            if isinstance(event, kinds.CollectionStartEvent):
+                open_.append(node)
+                if len(open_) > DEPTH_MOST:
+                    raise Malformed("yaml: exceeded max depth")
+        self._next()  # the document ends
+        return root
+
+    def _node(self, event: Any) -> Any:
+        kinds = self._yaml
+        if isinstance(event, kinds.AliasEvent):
+            found = self._anchors.get(event.anchor)
+            if found is None:
+                raise kinds.composer.ComposerError(None, None, "found undefined alias", event.start_mark)
+            return found
+        if isinstance(event, kinds.ScalarEvent):
+            node = kinds.ScalarNode(_tag_of(event), event.value, event.start_mark, event.end_mark, style=event.style)
+        else:
+            kind = kinds.SequenceNode if isinstance(event, kinds.SequenceStartEvent) else kinds.MappingNode
+            node = kind(event.tag or "", [], event.start_mark, event.end_mark)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
+
+
+def _tag_of(event: yaml.ScalarEvent) -> str:
+    if event.tag not in (None, "!"):
+        return str(event.tag)
+    if not event.implicit[0]:
+        return f"{_TAG}str"
+    return f"{_TAG}merge" if event.value == "<<" else _PLAIN
 
 
 def from_yaml(body: bytes, duplicates: list[str] | None = None) -> Any:
@@ -82,8 +135,8 @@ def from_yaml(body: bytes, duplicates: list[str] | None = None) -> Any:
 
     loader = None
     try:
-        loader = _loader()(body)
-        node = loader.get_node() if loader.check_node() else None
+        loader = yaml.CSafeLoader(body)
+        node = _Composer(loader).document()
         found = _Reader(duplicates).value(node) if node is not None else None
     except yaml.MarkedYAMLError as error:
         raise Malformed(_words(error, body)) from None
