@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from pilothouse.clock import RealClock, VirtualClock
 from pilothouse.store.embedded import EmbeddedStore, open_store
 from pilothouse.store.etcd.compaction import compact_by_age, compact_by_revision
-from pilothouse.store.etcd.config import BadConfig, Config
+from pilothouse.store.etcd.config import Config
 from pilothouse.store.etcd.front import Front
+from pilothouse.store.etcd.values import BadConfig
 from pilothouse.store.interface import Put
 from pilothouse.store.rpc import messages, services
 from pilothouse.store.rpc.messages import etcdserverpb as pb

@@ -15,8 +15,9 @@ from pilothouse.bootstrap.failures import ClusterError
 from pilothouse.clock import RealClock
 from pilothouse.store.embedded import open_store
 from pilothouse.store.etcd.auth.tokens import BadTokenOptions
-from pilothouse.store.etcd.config import BadConfig, Config, read
+from pilothouse.store.etcd.config import Config, read
 from pilothouse.store.etcd.front import Front
+from pilothouse.store.etcd.values import BadConfig
 from pilothouse.store.interface import StoreError
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ def run(arguments: list[str]) -> None:
     level = _LEVELS.get(config.log_level, config.log_level.upper())
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if idle:
-        log.warning("of no effect here: %s", ", ".join(f"--{flag}" for flag in idle))
+        names = (name if name.startswith("ETCD_") else f"--{name}" for name in idle)
+        log.warning("of no effect here: %s", ", ".join(names))
     if (config.directory / "member" / "snap").exists():
         raise ClusterError(
             f"{config.directory} is a data directory of etcd itself; choose another with --data-dir, "

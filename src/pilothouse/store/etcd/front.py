@@ -22,7 +22,7 @@ from pilothouse.store.etcd.auth.tokens import tokens_of
 from pilothouse.store.etcd.cluster import Cluster
 from pilothouse.store.etcd.compaction import compact_by_age, compact_by_revision
 from pilothouse.store.etcd.concurrency import Election, Lock
-from pilothouse.store.etcd.config import BadConfig, Config, address, seconds
+from pilothouse.store.etcd.config import Config
 from pilothouse.store.etcd.context import Context
 from pilothouse.store.etcd.encoding import Header
 from pilothouse.store.etcd.errors import failure
@@ -32,6 +32,7 @@ from pilothouse.store.etcd.http import Http
 from pilothouse.store.etcd.kv import KV
 from pilothouse.store.etcd.lease import Lease
 from pilothouse.store.etcd.maintenance import Maintenance
+from pilothouse.store.etcd.values import BadConfig, address, duration_s
 from pilothouse.store.etcd.watch import Watch
 from pilothouse.store.interface import Maintained
 from pilothouse.store.rpc import messages, services
@@ -61,9 +62,9 @@ class Front:
         self._http = Http(self._context, gateway)
         limits = Limits(
             streams=config.max_concurrent_streams,
-            ping_interval_s=seconds(config.grpc_keepalive_min_time, "grpc-keepalive-min-time"),
-            keepalive_s=seconds(config.grpc_keepalive_interval, "grpc-keepalive-interval"),
-            keepalive_timeout_s=seconds(config.grpc_keepalive_timeout, "grpc-keepalive-timeout"),
+            ping_interval_s=duration_s(config.grpc_keepalive_min_time),
+            keepalive_s=duration_s(config.grpc_keepalive_interval),
+            keepalive_timeout_s=duration_s(config.grpc_keepalive_timeout),
         )
         self.server = self._http.server = Server(
             methods,
@@ -121,7 +122,7 @@ class Front:
         return ports
 
     async def _listen(self, url: str, flag: str, tls: ssl.SSLContext | None, *, grpc: bool) -> int:
-        where = address(url, flag)
+        where = address(url)
         try:
             return await self.server.listen(where.host, where.port, tls if where.secure else None, grpc=grpc)
         except OSError as error:
