@@ -5,14 +5,13 @@ The general cron libraries accept other dialects (`L`, `#`, seconds) and not `@e
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
-from pilothouse.api.field import quote
+from pilothouse.api.codec import gotime
 
 _YEARS_AHEAD: Final = 5
 _STAR: Final = 1 << 63
@@ -49,9 +48,6 @@ _DESCRIPTORS: Final = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
     "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 }  # fmt: skip
-_DURATION: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
-_BROKEN_UNIT: Final = re.compile(r"(?:\d+\.?\d*|\.\d+)([^\d.]*)")
-_UNIT_S: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 
 
 @lru_cache(maxsize=256)
@@ -94,26 +90,11 @@ def parse(text: str, time_zone: str = "") -> Schedule:
 
 
 def _every(text: str) -> float:
-    rest, total_s = text.removeprefix("@every "), 0.0
-    sign = -1 if rest.startswith("-") else 1
-    body = rest.lstrip("+-") if rest[:1] in ("+", "-") else rest
-    at = 0
-    while at < len(body):
-        match = _DURATION.match(body, at)
-        if match is None:
-            break
-        total_s += float(match[1]) * _UNIT_S[match[2]]
-        at = match.end()
-    if (at < len(body) or not body) and body != "0":
-        broken = _BROKEN_UNIT.match(body, at)
-        if broken is None:
-            why = f"invalid duration {quote(rest)}"
-        elif broken[1]:
-            why = f"unknown unit {quote(broken[1])} in duration {quote(rest)}"
-        else:
-            why = f"missing unit in duration {quote(rest)}"
-        raise ScheduleError(f"failed to parse duration {text}: time: {why}")
-    return float(max(1, int(sign * total_s)))
+    try:
+        nanoseconds = gotime.parse_duration(text.removeprefix("@every "))
+    except gotime.GoError as error:
+        raise ScheduleError(f"failed to parse duration {text}: {error}") from None
+    return float(max(1, nanoseconds // 10**9))
 
 
 def _bits(field: str, bounds: _Bounds) -> int:

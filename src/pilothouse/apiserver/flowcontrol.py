@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from types import TracebackType
 
 from pilothouse.api import errors
+from pilothouse.api.codec import gotime
 from pilothouse.api.exchange import Request, Response
-from pilothouse.api.field import quote
 
 _READ = frozenset({"get", "list", "watch"})
 _LONG_SUBRESOURCES = frozenset({"proxy", "attach", "exec", "log", "portforward"})
@@ -21,34 +20,16 @@ def is_long_running(verb: str, subresource: str, path: str) -> bool:
     return verb in ("watch", "proxy") or subresource in _LONG_SUBRESOURCES or path.startswith("/debug/pprof/")
 
 
-_PART = re.compile(r"([0-9]*\.?[0-9]+|[0-9]+\.)(ns|us|µs|μs|ms|s|m|h)")
-_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
 def time_limit(request: Request, most_s: float) -> float:
     """The time that the query's `timeout` (a Go duration) leaves a request, `most_s` at the most. Raises 400."""
     text = request.first("timeout")
     if not text:
         return most_s
-    seconds = parse_duration(text)
-    if seconds is None:
-        why = f"invalid timeout specified in the request URL - time: invalid duration {quote(text)}"
-        raise errors.bad_request(why)
+    try:
+        seconds = gotime.parse_duration(text) / 1e9
+    except gotime.GoError as error:
+        raise errors.bad_request(f"invalid timeout specified in the request URL - {error}") from None
     return min(seconds, most_s) if seconds > 0 else most_s
-
-
-def parse_duration(text: str) -> float | None:
-    """Go's time.ParseDuration, in seconds; None for what is not one."""
-    sign, rest = (-1.0, text[1:]) if text.startswith("-") else (1.0, text.removeprefix("+"))
-    if rest == "0":
-        return 0.0
-    total, end = 0.0, 0
-    for match in _PART.finditer(rest[:100]):
-        if match.start() != end:
-            return None
-        total += float(match[1]) * _UNIT_S[match[2]]
-        end = match.end()
-    return sign * total if rest and end == len(rest) else None
 
 
 class Limit:
