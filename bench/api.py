@@ -34,6 +34,7 @@ _PATCHES = {
 }  # fmt: skip
 _NAMESPACES = {"ten": 10, "thousand": 1000, "many": 10_000}
 _WRITTEN = "bench"
+_CALM_S = 20.0  # after the load, before its memory is looked at: Go gives freed memory back in the background, and so do we
 _POD = "/api/v1/namespaces/{}/pods"
 
 
@@ -271,6 +272,7 @@ def _loads(base: Path, rounds: int, peers: Path | None, rows: list[Row], quick: 
                     count = max(row.count // 5, 2) if quick else row.count
                     for server in servers if number % 2 == 0 else reversed(servers):
                         found[row.name][server.name].append(runner.run(_measure(server, row, count, number)))
+        time.sleep(_CALM_S)
         for server in servers:
             memory[f"{server.name} after"] = server.memory_mib()
     finally:

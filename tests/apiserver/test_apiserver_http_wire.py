@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -179,6 +181,26 @@ async def test_slow_clients_are_cut_off(server: APIServer) -> None:
         writer.close()
     listening.close()
     await connections.end(1)
+
+
+async def test_closed_connections_are_freed_at_once(server: APIServer) -> None:
+    """What is in a circle is the collector's, and the collector comes seldom: a thousand watches may have come and gone by then."""
+    front = await http.serve(server)
+    gc.disable()
+    try:
+        for query in ("", "?watch=1&resourceVersion=0"):
+            async with dial(front) as (reader, writer):
+                writer.write(f"GET {CM}{query} HTTP/1.1\r\n{HOST}\r\n".encode())
+                await reader.readuntil(b"\r\n\r\n")
+                (connection,) = front._connections._open
+                gone = asyncio.Event()
+                weakref.finalize(connection, gone.set)
+                del connection
+            async with asyncio.timeout(5):
+                await gone.wait()
+    finally:
+        gc.enable()
+        await front.stop()
 
 
 async def test_the_end_lets_answers_finish(server: APIServer) -> None:

@@ -90,7 +90,10 @@ async def _run(directory: ClusterDirectory, settings: Settings) -> None:
         progress.end()
     _merge(directory, settings)
     _summary(directory, cluster.port, cluster.node_count, f"in {clock.monotonic() - begin:.2f} s", settings)
+    tidying = asyncio.create_task(runtime.tidy(clock), name="tidy")
     await stop.wait()
+    tidying.cancel()
+    await asyncio.gather(tidying, return_exceptions=True)
     click.echo("stopping …", err=True)
     await cluster.stop()
 

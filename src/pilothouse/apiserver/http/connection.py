@@ -148,6 +148,7 @@ class Connection(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
         self._transport = None
+        del self._parser  # it knows this connection: together they would be the collector's
 
     # Reading
 
@@ -274,6 +275,7 @@ class Connection(asyncio.Protocol):
         for name, value in self._headers.items():
             lines += [f"{name}: {one}" for one in value.split("\n")]
         self._deaf, self._transport = True, None
+        del self._parser
         self._shared.discard(self)
         head = "\r\n".join([*lines, "", ""]).encode()
         self._shared.upgrades().take_over(transport, head + b"".join(self._body) + rest)

@@ -245,7 +245,7 @@ class _Recent:
             old.forget()
 
 
-_RECENT: Final = _Recent(4 << 20)
+_RECENT: Final = _Recent(2 << 20)
 _NOTHING: Final[dict[str, str]] = {}
 
 

@@ -55,33 +55,39 @@ _FRAMED_MOST: Final = 256
 _FRAMED: Final[deque[Delivery]] = deque()  # those that have bytes: the last ones, which watchers are about to get
 
 
-class CacheEvent:
-    """`entry` is the object after the event; of a deletion, the last one with the deletion's revision. `at_s`: monotonic."""
+class CacheEvent(Delivery):
+    """`entry` is the object after the event; of a deletion, the last one with the deletion's revision. `at_s`: monotonic.
+    Most watchers see the event as it is."""
 
-    __slots__ = ("_seen", "at_s", "entry", "previous", "revision", "type")
+    __slots__ = ("_others", "at_s", "previous")
 
     def __init__(self, type_: Change, entry: Entry, previous: Entry | None, revision: int, at_s: float) -> None:
-        self.type, self.entry, self.previous, self.revision, self.at_s = type_, entry, previous, revision, at_s
-        self._seen: dict[Change, Delivery] = {}
+        super().__init__(type_, entry, revision)
+        self.previous, self.at_s = previous, at_s
+        self._others: dict[Change, Delivery] | None = None
 
     def seen(self, predicate: Predicate | None) -> Delivery | None:
         """An object that comes to match is added for its watcher, one that ceases to is deleted."""
-        type_, entry, previous = self.type, self.entry, self.previous
-        if predicate is not None:
-            now = type_ != "DELETED" and predicate(entry)
-            before = previous is not None and predicate(previous)
-            if now:
-                type_ = "MODIFIED" if before else "ADDED"
-            elif not before:
-                return None
-            else:
-                if type_ != "DELETED" and "DELETED" not in self._seen:
-                    assert previous is not None
-                    entry = previous.at(self.revision)
-                type_ = "DELETED"
-        found = self._seen.get(type_)
+        if predicate is None:
+            return self
+        previous = self.previous
+        now = self.type != "DELETED" and predicate(self.entry)
+        before = previous is not None and predicate(previous)
+        if not now and not before:
+            return None
+        type_: Change = "DELETED" if not now else "MODIFIED" if before else "ADDED"
+        return self if type_ == self.type else self._other(type_)
+
+    def _other(self, type_: Change) -> Delivery:
+        if self._others is None:
+            self._others = {}
+        found = self._others.get(type_)
         if found is None:
-            found = self._seen[type_] = Delivery(type_, entry, self.revision)
+            entry = self.entry
+            if type_ == "DELETED":
+                assert self.previous is not None
+                entry = self.previous.at(self.revision)
+            found = self._others[type_] = Delivery(type_, entry, self.revision)
         return found
 
 
