@@ -238,7 +238,8 @@ class WatchCache:
         of the present objects (`initial`, before the predicate is asked) and the events after them. `trigger`: what the
         predicate asks for among other things; the namespace is the predicate's affair then. Raises 410 where the history
         does not reach back."""
-        watcher = Watcher(Watchers.address(namespace, key, trigger), predicate, limit, after or 0)
+        address = Watchers.address(namespace, key, trigger)
+        watcher = Watcher(self.watchers.wakes, address, predicate, limit, after or 0)
         if after is None:
             having = self.having(trigger) if trigger is not None else None
             if key:

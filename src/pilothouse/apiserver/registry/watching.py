@@ -91,12 +91,51 @@ class CacheEvent(Delivery):
         return found
 
 
+class Wakes:
+    """Wakes so many in one turn of the loop and the others in the next ones: a thousand watchers of one event do not hold it, and
+    what happens until a watcher's turn comes reaches it together, in one write."""
+
+    __slots__ = ("_due", "_left", "_turning")
+
+    def __init__(self) -> None:
+        self._due: deque[asyncio.Future[None]] = deque()
+        self._left = 0
+        self._turning = False
+
+    def wake(self, waiting: asyncio.Future[None]) -> None:
+        if not self._turning:
+            self._turning, self._left = True, _WOKEN_AT_ONCE
+            waiting.get_loop().call_soon(self._turn)
+        if self._left and not waiting.done():
+            self._left -= 1
+            waiting.set_result(None)
+        else:
+            self._due.append(waiting)
+
+    def _turn(self) -> None:
+        due = self._due
+        for _ in range(min(len(due), _WOKEN_AT_ONCE)):
+            waiting = due.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+        self._left = 0
+        self._turning = bool(due)
+        if due:
+            due[0].get_loop().call_soon(self._turn)
+
+
+_WOKEN_AT_ONCE: Final = 64  # about a millisecond's worth
+
+
 class Watcher:
     """One watch: `take()` waits for the next deliveries. Too many waiting, and it is cut off: `take()` then gives None."""
 
-    __slots__ = ("_after", "_limit", "_nudged", "_predicate", "_queue", "_wake", "address", "closed", "initial")
+    __slots__ = ("_after", "_limit", "_nudged", "_predicate", "_queue", "_wake", "_wakes", "address", "closed", "initial")
 
-    def __init__(self, address: Hashable, predicate: Predicate | None, limit: int, after: int = 0) -> None:
+    def __init__(
+        self, wakes: Wakes, address: Hashable, predicate: Predicate | None, limit: int, after: int = 0
+    ) -> None:  # fmt: skip
+        self._wakes = wakes
         self.address, self._predicate, self._limit, self._after = address, predicate, limit, after
         self._queue: list[Delivery] = []
         self._wake: asyncio.Future[None] | None = None
@@ -124,8 +163,9 @@ class Watcher:
         self._limit = limit + len(events)
 
     def _rouse(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+        waiting, self._wake = self._wake, None
+        if waiting is not None:
+            self._wakes.wake(waiting)
 
     def nudge(self) -> None:
         """`take()` returns, with nothing if need be."""
@@ -161,6 +201,7 @@ class Watchers:
 
     def __init__(self, prefix: str, namespaced: bool) -> None:
         self._start, self._namespaced = len(prefix), namespaced
+        self.wakes = Wakes()
         self._groups: dict[Hashable, dict[Watcher, None]] = {}
         self._fields: dict[tuple[Kind, int], int] = {}  # those that someone watches by, and how many do
 
