@@ -184,7 +184,7 @@ async def test_slow_clients_are_cut_off(server: APIServer) -> None:
 
 
 async def test_closed_connections_are_freed_at_once(server: APIServer) -> None:
-    """What is in a circle is the collector's, and the collector comes seldom: a thousand watches may have come and gone by then."""
+    """What is in a circle waits for the collector, which comes seldom: a thousand watches may have come and gone by then."""
     front = await http.serve(server)
     gc.disable()
     try:

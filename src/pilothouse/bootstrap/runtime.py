@@ -1,4 +1,4 @@
-"""How a process that holds a cluster sets itself up: Python's garbage collector, the C library's heap, and the limit of open files.
+"""How a process that holds a cluster sets itself up: Python's garbage collector, the C library's heap, the limit of files.
 
 Objects are trees, which counting references frees at once; only what the machinery around them leaves in circles is the
 collector's. So it need not look often, and never again at what was there from the start: a look at everything takes longer than
