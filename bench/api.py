@@ -34,7 +34,9 @@ _PATCHES = {
 }  # fmt: skip
 _NAMESPACES = {"ten": 10, "thousand": 1000, "many": 10_000}
 _WRITTEN = "bench"
-_CALM_S = 20.0  # after the load, before its memory is looked at: Go gives freed memory back in the background, and so do we
+_CALM_S = (
+    20.0  # after the load, before its memory is looked at: Go gives freed memory back in the background, and so do we
+)
 _POD = "/api/v1/namespaces/{}/pods"
 
 

@@ -130,7 +130,18 @@ _WOKEN_AT_ONCE: Final = 64  # about a millisecond's worth
 class Watcher:
     """One watch: `take()` waits for the next deliveries. Too many waiting, and it is cut off: `take()` then gives None."""
 
-    __slots__ = ("_after", "_limit", "_nudged", "_predicate", "_queue", "_wake", "_wakes", "address", "closed", "initial")
+    __slots__ = (
+        "_after",
+        "_limit",
+        "_nudged",
+        "_predicate",
+        "_queue",
+        "_wake",
+        "_wakes",
+        "address",
+        "closed",
+        "initial",
+    )
 
     def __init__(
         self, wakes: Wakes, address: Hashable, predicate: Predicate | None, limit: int, after: int = 0
