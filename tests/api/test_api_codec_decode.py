@@ -14,7 +14,7 @@ from pilothouse.api.codec import text
 from pilothouse.api.codec.decode import DecodeError, decode, hold
 from pilothouse.api.objects import copy
 from pilothouse.api.scheme import GVK
-from pilothouse.api.types import Type, type_of
+from pilothouse.api.types import Type, type_named, type_of
 
 
 def kind(name: str, group: str = "", version: str = "v1") -> Type:
@@ -269,3 +269,12 @@ def test_empty_lists_and_maps_are_held_until_the_object_is_stored() -> None:
     assert decode(POD, held.value)[0]["spec"] == {"containers": []}
     assert decode(POD, held.value, stored=True)[0]["spec"] == {"containers": None}
     assert not hold(POD, {"spec": {"containers": []}}).empties
+
+
+@pytest.mark.parametrize(
+    ("direct", "place"), [(False, "spec.devices[0].attributes.a.zz"), (True, "spec.devices[0].attributes.zz")]
+)
+def test_paths_through_maps(direct: bool, place: str) -> None:
+    type_ = type_named("#resource/v1.ResourceSlice")
+    value = {"spec": {"devices": [{"name": "d", "attributes": {"a": {"zz": 1}}}]}}
+    assert hold(type_, value, strict=True, direct=direct).faults == [f'unknown field "{place}"']

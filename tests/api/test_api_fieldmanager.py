@@ -105,3 +105,10 @@ def test_fields_of_structs_are_members_where_something_below_them_is() -> None:
 
 def test_unknown_elements_are_left_out() -> None:
     assert sets.of_fields({"x:a": {}, "f:b": {}}) == {"f:b": sets.LEAF}
+
+
+def test_a_key_that_is_null_is_one() -> None:
+    place = typed.place_of(type_named("#core/v1.ServiceAccount")).below("secrets")
+    assert typed.element_of(place, {"name": None}) == 'k:{"name":null}'
+    with pytest.raises(typed.Unidentified):
+        typed.element_of(place, {"namespace": "a"})

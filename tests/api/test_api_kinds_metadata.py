@@ -86,3 +86,26 @@ def test_references_to_secrets_keep_their_name_alone() -> None:
     account = {"metadata": {"name": "a"}, "secrets": [{"name": "s", "kind": "Secret"}, {"kind": "x"}]}
     kind_of("", "ServiceAccount").prepare_create(account)
     assert account["secrets"] == [{"name": "s"}, {}]
+
+
+@pytest.mark.parametrize(
+    ("finalizers", "core", "fields"),
+    [
+        (["a.example.com/b", "orphan"], True, []),
+        (["zz"], True, ["metadata.finalizers[0]"]),
+        (["zz"], False, []),
+        (["orphan", "foregroundDeletion"], False, ["metadata.finalizers"]),
+        (["a b"], False, ["metadata.finalizers"]),
+    ],
+)
+def test_finalizers_are_judged_on_update_too(finalizers: list[str], core: bool, fields: list[str]) -> None:
+    found = metadata.validate_update({"name": "a", "finalizers": finalizers}, {"name": "a"}, core=core)
+    assert [e.field for e in found] == fields
+
+
+def test_a_name_to_be_generated_is_judged_again_where_the_kind_says_so() -> None:
+    new, old = {"name": "a", "generateName": "A_"}, {"name": "a"}
+    assert metadata.validate_update(new, old) == []
+    assert [e.field for e in metadata.validate_update(new, old, rule=metadata.subdomain)] == ["metadata.generateName"]
+    assert kind_of("", "ConfigMap").names_are_checked_again
+    assert not kind_of("apps", "Deployment").names_are_checked_again

@@ -154,3 +154,15 @@ def test_strategic_patches_that_make_no_sense(patch: dict[str, Any], wanted: str
     with pytest.raises(PatchError) as caught:
         strategic_merge({"metadata": {}, **pod("a")}, patch, POD)
     assert str(caught.value) == wanted
+
+
+@pytest.mark.parametrize(("literal", "passes"), [(True, False), (False, True)])
+def test_a_test_compares_texts(literal: bool, passes: bool) -> None:
+    patch = [{"op": "test", "path": "/a", "value": {"b": "x > 1"}}]
+    if passes:
+        assert json_patch({"a": {"b": "x > 1"}}, patch, literal=literal) == {"a": {"b": "x > 1"}}
+    else:
+        with pytest.raises(PatchError):
+            json_patch({"a": {"b": "x > 1"}}, patch, literal=literal)
+    plain = [{"op": "test", "path": "/a", "value": 1}]
+    assert json_patch({"a": 1}, plain, literal=literal) == {"a": 1}

@@ -1,10 +1,12 @@
-"""What is answered where a conversion webhook cannot be reached."""
+"""Custom resources whose versions a webhook converts: one that cannot be reached, and who owns fields through one that can."""
 
 from __future__ import annotations
 
+import pytest
 from asking import Call
 
-from pilothouse.api.objects import Obj
+from pilothouse.api.objects import Obj, copy
+from pilothouse.apiserver.customresources.conversion import Converter
 from pilothouse.clock import RealClock
 
 BOATS = "/apis/sea.example.com/{}/namespaces/default/boats"
@@ -68,3 +70,38 @@ async def test_each_verb_says_what_was_not_converted(call: Call) -> None:
     seen = [event async for batch in events for event in batch]
     assert [(e.type, e.object["code"]) for e in seen] == [("ERROR", 429)]
     assert (await call("GET", BOATS.format("v1") + "/ark")).status == 200
+
+
+async def test_fields_are_owned_through_conversion(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def renaming(_: Converter, objs: list[Obj], api_version: str) -> list[Obj]:
+        """`spec.a` of v1 is `spec.b` of v2."""
+        found = []
+        for obj in objs:
+            new = copy(obj)
+            new["apiVersion"] = api_version
+            spec = new.get("spec") or {}
+            old_name, new_name = ("a", "b") if api_version.endswith("v2") else ("b", "a")
+            if old_name in spec:
+                spec[new_name] = spec.pop(old_name)
+            found.append(new)
+        return found
+
+    monkeypatch.setattr(Converter, "_convert", renaming)
+    await call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _definition())
+    while (await call("GET", BOATS.format("v1"))).status != 200:
+        await RealClock().sleep(0.02)
+
+    async def apply(version: str, manager: str, spec: Obj) -> Obj:
+        body = {"apiVersion": f"sea.example.com/{version}", "kind": "Boat", "metadata": {"name": "ark"}, "spec": spec}
+        address = f"{BOATS.format(version)}/ark?fieldManager={manager}"
+        answer = (await call("PATCH", address, body, content_type="application/apply-patch+yaml")).object
+        assert answer is not None
+        return answer
+
+    assert (await apply("v1", "one", {"a": "1"}))["spec"] == {"a": "1"}
+    refused = await apply("v2", "two", {"b": "2"})
+    assert refused["code"] == 409
+    assert refused["message"] == 'Apply failed with 1 conflict: conflict with "one": .spec.a'
+    assert (await apply("v2", "two", {"b": "1"}))["spec"] == {"b": "1"}  # the same value: both own it
+    left = await apply("v1", "one", {})
+    assert left["spec"] == {"a": "1"}  # somebody else still does

@@ -62,7 +62,8 @@ def _common(meta: Obj, core: bool) -> ErrorList:
     found += labels(meta.get("labels") or {}, "metadata.labels")
     found += check_annotations(meta.get("annotations") or {}, "metadata.annotations")
     found += owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
-    return found + finalizers(meta.get("finalizers") or [], "metadata.finalizers", core=core)
+    path, given = "metadata.finalizers", meta.get("finalizers") or []
+    return found + finalizers(given, path) + (bare_finalizers(given, path) if core else [])
 
 
 def labels(given: dict[str, str], path: str) -> ErrorList:
@@ -112,32 +113,44 @@ def owners(given: list[Any], path: str) -> ErrorList:
     return found
 
 
-def finalizers(given: list[str], path: str, *, core: bool = True) -> ErrorList:
+def finalizers(given: list[str], path: str) -> ErrorList:
     found: ErrorList = []
     for one in given:
         found += [field.invalid(path, one, why) for why in names.qualified_name(one)]
     if "orphan" in given and "foregroundDeletion" in given:
         found.append(field.invalid(path, given, "finalizer orphan and foregroundDeletion cannot be both set"))
-    if not core:
-        return found
+    return found
+
+
+def bare_finalizers(given: list[str], path: str) -> ErrorList:
+    """Those of no domain that are no standard ones."""
     bare = [(i, one) for i, one in enumerate(given) if "/" not in one and one not in _STANDARD_FINALIZERS]
-    return found + [field.invalid(f"{path}[{i}]", one, _UNQUALIFIED) for i, one in bare]
+    return [field.invalid(f"{path}[{i}]", one, _UNQUALIFIED) for i, one in bare]
 
 
-def validate_update(new: Obj, old: Obj) -> ErrorList:
-    """Of an update: what may not change, then what must hold always."""
-    found: ErrorList = []
+def validate_update(new: Obj, old: Obj, *, core: bool = True, rule: NameRule | None = None) -> ErrorList:
+    """Of an update: what must hold always, then what may not change. `core`: as in `validate`. `rule`: what generateName must be
+    like still, which most kinds do not ask again."""
+    path, finalizers_now = "metadata.finalizers", new.get("finalizers") or []
+    found = labels(new.get("labels") or {}, "metadata.labels")
+    found += check_annotations(new.get("annotations") or {}, "metadata.annotations")
+    found += owners(new.get("ownerReferences") or [], "metadata.ownerReferences")
+    found += finalizers(finalizers_now, path)
     if old.get("deletionTimestamp"):
-        added = [f for f in new.get("finalizers") or () if f not in (old.get("finalizers") or ())]
+        added = [f for f in finalizers_now if f not in (old.get("finalizers") or ())]
         if added:
             shown = ", ".join(field.quote(f) for f in added)
             why = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{shown}}}"
-            found.append(field.forbidden("metadata.finalizers", why))
+            found.append(field.forbidden(path, why))
     if (new.get("generation") or 0) < (old.get("generation") or 0):
         found.append(field.invalid("metadata.generation", new.get("generation") or 0, "must not be decremented"))
     for name in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if new.get(name) != old.get(name):
             found.append(field.invalid(f"metadata.{name}", new.get(name), "field is immutable"))
-    found += labels(new.get("labels") or {}, "metadata.labels")
-    found += check_annotations(new.get("annotations") or {}, "metadata.annotations")
-    return found + owners(new.get("ownerReferences") or [], "metadata.ownerReferences")
+    if core:
+        found += bare_finalizers(finalizers_now, path)
+    if rule is not None and new.get("generateName"):
+        found += [
+            field.invalid("metadata.generateName", new["generateName"], d) for d in rule(new["generateName"], True)
+        ]
+    return found

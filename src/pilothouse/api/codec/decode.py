@@ -69,24 +69,24 @@ def decode(
     return found, _faults(type_, value, strict, notes, raw, twice)
 
 
-def hold(type_: Type, value: Any, *, strict: bool = False, raw: bytes | None = None) -> Held:
-    """The same, as Go holds it between reading and storing it."""
+def hold(type_: Type, value: Any, *, strict: bool = False, raw: bytes | None = None, direct: bool = False) -> Held:
+    """The same, as Go holds it between reading and storing it. `direct`: see `explain`."""
     notes: Notes = []
     twice, value = _with_repeats(type_, value, raw)
-    found = _decoded(type_, value, _Form.HELD, notes, raw)
+    found = _decoded(type_, value, _Form.HELD, notes, raw, direct)
     empties = _KEPT in notes
     if empties:
         notes = [n for n in notes if n != _KEPT]
-    return Held(found, _faults(type_, value, strict, notes, raw, twice), empties)
+    return Held(found, _faults(type_, value, strict, notes, raw, twice, direct), empties)
 
 
-def _decoded(type_: Type, value: Any, form: _Form, notes: Notes, raw: bytes | None) -> Any:
+def _decoded(type_: Type, value: Any, form: _Form, notes: Notes, raw: bytes | None, direct: bool = False) -> Any:
     try:
         return _compiled(type_, form)(value, notes)
     except RecursionError:
         raise DecodeError("exceeded max depth") from None
     except _Mismatch:
-        explain(type_, value, raw, strict=False)
+        explain(type_, value, raw, strict=False, direct=direct)
         raise DecodeError(f"the object is no {type_.name.rpartition('.')[2]}") from None
 
 
@@ -98,9 +98,11 @@ def _with_repeats(type_: Type, value: Any, raw: bytes | None) -> tuple[bool, Any
     return True, repeats.merged(type_, raw)
 
 
-def _faults(type_: Type, value: Any, strict: bool, notes: Notes, raw: bytes | None, twice: bool) -> list[str]:
+def _faults(
+    type_: Type, value: Any, strict: bool, notes: Notes, raw: bytes | None, twice: bool, direct: bool = False
+) -> list[str]:
     if strict and (notes or twice):
-        return explain(type_, value, raw, strict=True)
+        return explain(type_, value, raw, strict=True, direct=direct)
     return []
 
 

@@ -56,14 +56,15 @@ def tree(raw: bytes) -> Any:
     return json.loads(raw.decode("utf-8", "replace"), object_pairs_hook=_Pairs, parse_int=Number, parse_float=Number)
 
 
-def explain(type_: Type, value: Any, raw: bytes | None = None, *, strict: bool) -> list[str]:
-    """The strict errors of a value. Raises DecodeError for one that is not of the type."""
+def explain(type_: Type, value: Any, raw: bytes | None = None, *, strict: bool, direct: bool = False) -> list[str]:
+    """The strict errors of a value. Raises DecodeError for one that is not of the type. `direct`: as Go makes objects of maps,
+    without JSON between: a path leaves out the keys of maps, and what reads itself knows of no path to it."""
     if raw is not None:
         try:
             value = tree(raw)
         except (ValueError, RecursionError):
             pass
-    walk = _Walk(strict)
+    walk = _Walk(strict, direct)
     try:
         walk.value(type_, value, go_levels(type_))
     except RecursionError:
@@ -132,7 +133,8 @@ def go_kind(value: Any) -> str:
 
 
 class _Walk:
-    def __init__(self, strict: bool) -> None:
+    def __init__(self, strict: bool, direct: bool) -> None:
+        self._direct = direct
         self.wrong = ""
         self.strict: dict[str, None] = {}
         self._noting = strict
@@ -225,7 +227,7 @@ class _Walk:
             if key in seen:
                 self._note("duplicate", key)
             seen.add(key)
-            self._places.append(f".{key}" if self._places else key)
+            self._places.append("" if self._direct else f".{key}" if self._places else key)
             self.value(type_.element, one, inner)
             self._places.pop()
 
@@ -246,9 +248,12 @@ class _Walk:
 
     def _own(self, type_: Type, value: Any) -> None:
         """By a reader of its own: what it remembers ends the whole."""
-        before = self.wrong
+        before, context = self.wrong, (self._struct, self._fields)
         self.wrong = ""
+        if self._direct:
+            self._struct, self._fields = "", []
         self.value(type_, value, go_levels(type_))
+        self._struct, self._fields = context
         if self.wrong:
             raise DecodeError(self.wrong)
         self.wrong = before

@@ -110,7 +110,7 @@ def element_of(place: Place, item: Any) -> str:
     if place.kind == "set":
         return "v:" + orjson.dumps(item).decode()
     given = item if isinstance(item, dict) else {}
-    identity: dict[str, Any] = {key: value for key in place.keys if (value := given.get(key)) is not None}
+    identity: dict[str, Any] = {key: given[key] for key in place.keys if key in given}
     for key, value in place.defaults:
         identity.setdefault(key, value)
     if not identity:

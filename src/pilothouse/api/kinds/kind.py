@@ -73,6 +73,9 @@ class Kind:
     """Validation looks at metadata with `name`. False: upstream's does not, so that the rules which hold of everything are asked
     instead, where it found nothing wrong."""
 
+    names_are_checked_again: bool = False
+    """Of an update, too, a generateName must be one."""
+
     random_names: bool = True
     """A generateName gets random letters; False: it is the name."""
 

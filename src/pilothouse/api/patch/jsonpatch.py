@@ -17,6 +17,7 @@ from pilothouse.api.types import Field, Shape, Type, type_named
 OPERATIONS_MAX: Final = 10_000
 _COPIED_BYTES_MAX: Final = 3 << 20  # upstream's JSONPatchMaxCopyBytes: a patch of copies grows exponentially
 _INDEX: Final = re.compile(r"[+-]?\d{1,9}", re.ASCII)
+_MARKUP: Final = frozenset("<>&")
 _NULL: Final = object()  # Go cannot tell a null from nothing
 
 
@@ -37,12 +38,13 @@ def read(patch: Any, raw: bytes | None) -> list[str]:
         raise PatchError(f"error decoding patch: {error}") from None
 
 
-def json_patch(document: dict[str, Any], patch: Any) -> Any:
+def json_patch(document: dict[str, Any], patch: Any, *, literal: bool = False) -> Any:
     """The patched document, in which what the patch went through has the order that Go's maps are written in; the one
-    given is not changed. Raises PatchError (413 or 422)."""
+    given is not changed. `literal`: the patch has characters that Go escapes, as they are: a test compares texts, and finds none
+    equal that has them. Raises PatchError (413 or 422)."""
     if len(patch or ()) > OPERATIONS_MAX:
         raise PatchError(f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len(patch)}", 413)
-    work = _Work(document)
+    work = _Work(document, literal)
     for operation in patch or ():
         work.do(operation if isinstance(operation, dict) else {})
     found = work.finished(work.root)
@@ -56,7 +58,8 @@ def json_patch(document: dict[str, Any], patch: Any) -> Any:
 class _Work:
     """A document under way: containers are copied when a path first leads into them."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], literal: bool) -> None:
+        self._literal = literal
         self._opened: dict[int, Any] = {}
         self.root: Any = self._open(document)
         self._copied_bytes = 0
@@ -95,7 +98,7 @@ class _Work:
                 _add(*target, found)
             case "test":
                 found = self.root if path == "" else _get(*self._find(path))
-                if not _equal(None if found is _NULL else found, value):
+                if not _equal(None if found is _NULL else found, value, self._literal):
                     raise refused()
             case _:
                 raise refused()
@@ -184,10 +187,12 @@ def _remove(holder: Any, key: str) -> None:
         del holder[index]
 
 
-def _equal(a: Any, b: Any) -> bool:
+def _equal(a: Any, b: Any, literal: bool) -> bool:
     """Numbers are compared as they are written."""
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_equal(v, b[k]) for k, v in a.items())
+        return a.keys() == b.keys() and all(_equal(v, b[k], literal) for k, v in a.items())
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_equal, a, b))
+        return len(a) == len(b) and all(_equal(x, y, literal) for x, y in zip(a, b, strict=True))
+    if literal and isinstance(a, str) and not _MARKUP.isdisjoint(a):
+        return False
     return type(a) is type(b) and bool(a == b)

@@ -296,7 +296,7 @@ def delete_options(scope: Scope) -> DeleteOptions:
             _gvk_of(body.value, GVK("", "v1", "DeleteOptions"))
         kind = (body.value or {}).get("kind") or "DeleteOptions"
         if kind != "DeleteOptions":
-            version = (body.value or {}).get("apiVersion") or "v1"
+            version = (body.value or {}).get("apiVersion") or "meta.k8s.io/v1"
             raise errors.bad_request(f'no kind "{kind}" is registered for version "{version}" {_SCHEME}')
         found, _ = decode(type_named("#meta/v1.DeleteOptions"), body.value or {}, raw=body.raw)
     except (_Unreadable, DecodeError) as error:

@@ -21,8 +21,11 @@ def create(scope: Scope, obj: Obj) -> ErrorList:
     kind, stored = scope.served.kind, scope.served.stored
     if not kind.own_metadata:
         return kind.validate(obj) or metadata.validate(obj["metadata"], stored.namespaced, metadata.path_segment)
-    core = not stored.custom and stored.group not in _EXTENSIONS
-    return metadata.validate(obj["metadata"], stored.namespaced, kind.name, core=core) + kind.validate(obj)
+    return metadata.validate(obj["metadata"], stored.namespaced, kind.name, core=_is_core(scope)) + kind.validate(obj)
+
+
+def _is_core(scope: Scope) -> bool:
+    return not scope.served.stored.custom and scope.served.stored.group not in _EXTENSIONS
 
 
 def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:
@@ -31,7 +34,9 @@ def update(scope: Scope, new: Obj, old: Obj) -> ErrorList:
         own = scope.strategy.validate(new, old)
     else:
         own = kind.validate_update(new, old)
-    found = metadata.validate_update(new["metadata"], old["metadata"]) + own
+    core = _is_core(scope) and kind.own_metadata
+    rule = (kind.name or metadata.subdomain) if kind.names_are_checked_again else None
+    found = metadata.validate_update(new["metadata"], old["metadata"], core=core, rule=rule) + own
     for error in found:
         if type(error) is Tolerated:
             scope.warn(str(error))

@@ -23,7 +23,7 @@ async def handle(scope: Scope) -> Response:
     served.kind.default(obj)
     obj = served.inward(obj)
     names.dedup_owners(scope, obj["metadata"], after_admission=False)
-    managed.update(scope, None, obj, options)
+    await managed.update(scope, None, obj, options)
     checks.still_defined(scope)
     await scope.core.admission.mutate(scope.admission("CREATE", obj, None, options.obj(), options.dry_run))
     scope.served.kind.default(obj)

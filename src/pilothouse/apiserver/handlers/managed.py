@@ -6,14 +6,16 @@ until somebody applies to it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from pilothouse.api import errors
 from pilothouse.api.codec import text
 from pilothouse.api.codec.decode import decode, zero
+from pilothouse.api.errors import StatusError
 from pilothouse.api.fieldmanager import managers, moved, sets, typed, updater
 from pilothouse.api.fieldmanager.managers import Conflicts, Managers
 from pilothouse.api.fieldmanager.typed import Place, Unidentified
@@ -25,11 +27,21 @@ from pilothouse.api.types import holds_raw, type_of
 from pilothouse.apiserver.handlers.options import WriteOptions, manager_or_user_agent
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.registry.entries import Entry
+from pilothouse.apiserver.registry.resources import ServedResource
 
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_T = TypeVar("_T")
 _KUBECTL: Final = "kubectl"  # the applier for whom objects of client-side apply are taken over
 _BEFORE: Final = "before-first-apply"
 _ANNOTATIONS_MOST_BYTES: Final = 256 * 1024
+
+
+class _Unconverted(Exception):
+    """An object that only a webhook can convert is needed in another version."""
+
+    def __init__(self, other: ServedResource, obj: Obj, key: tuple[str, bytes]) -> None:
+        super().__init__(key[0])
+        self.other, self.obj, self.key = other, obj, key
 
 
 def _write(scope: Scope, options: WriteOptions) -> Write:
@@ -57,11 +69,32 @@ def _seen(scope: Scope, obj: Obj, of: str, wanted: str) -> tuple[Place, Obj] | N
     if of == wanted:
         return place, obj
     if mine.stored.custom:
-        return place, {**obj, "apiVersion": wanted}
+        return place, _converted(scope, other, obj, wanted)
     try:
         return place, other.outward(base.inward(copy(obj)))
     except (KeyError, TypeError, AttributeError):  # what was pruned cannot always be converted
         return place, obj
+
+
+def _converted(scope: Scope, other: ServedResource, obj: Obj, wanted: str) -> Obj:
+    if other.convert is None:
+        return {**obj, "apiVersion": wanted}
+    key = wanted, orjson.dumps(obj)
+    found = scope.converted.get(key)
+    if found is None:
+        raise _Unconverted(other, obj, key)
+    return found
+
+
+async def _with_conversions(scope: Scope, work: Callable[[], _T]) -> _T:
+    """Does work that is pure but for what a webhook must convert: over again, whenever it has converted another object.
+    Raises StatusError where the webhook fails."""
+    while True:
+        try:
+            return work()
+        except _Unconverted as needed:
+            assert needed.other.convert is not None
+            [scope.converted[needed.key]] = await needed.other.convert([needed.obj])
 
 
 def _known(entries: Any, *, stored: bool = True) -> Managers:
@@ -71,10 +104,22 @@ def _known(entries: Any, *, stored: bool = True) -> Managers:
         return {}
 
 
-def update(scope: Scope, entry: Entry | None, obj: Obj, options: WriteOptions) -> None:
+async def update(scope: Scope, entry: Entry | None, obj: Obj, options: WriteOptions) -> None:
     """Changes obj, of the version in memory: what this write changes belongs to its manager."""
+    sent = obj["metadata"].pop("managedFields", None)
+    try:
+        await _with_conversions(scope, lambda: _update(scope, entry, obj, sent, options))
+    except StatusError:  # as where upstream gives up on it
+        _keep_managers(entry, obj)
+
+
+def _keep_managers(entry: Entry | None, obj: Obj) -> None:
+    if entry is not None and entry.obj["metadata"].get("managedFields"):
+        obj["metadata"]["managedFields"] = entry.obj["metadata"]["managedFields"]
+
+
+def _update(scope: Scope, entry: Entry | None, obj: Obj, sent: Any, options: WriteOptions) -> None:
     meta = obj["metadata"]
-    sent = meta.pop("managedFields", None)
     served = scope.served
     if entry is None:
         old = _empty(scope, obj)
@@ -93,8 +138,7 @@ def update(scope: Scope, entry: Entry | None, obj: Obj, options: WriteOptions) -
     try:
         found = updater.updated(_write(scope, options), old, new, known)
     except Unidentified:  # upstream gives up on it, and lets the object through
-        if entry is not None and entry.obj["metadata"].get("managedFields"):
-            meta["managedFields"] = entry.obj["metadata"]["managedFields"]
+        _keep_managers(entry, obj)
         return
     if found:
         meta["managedFields"] = managers.write(found)
@@ -155,8 +199,12 @@ def _put_back(scope: Scope, obj: Obj, known: Managers, found: Managers) -> None:
     obj["metadata"]["managedFields"] = managers.write(settled)
 
 
-def apply(scope: Scope, entry: Entry | None, configuration: Obj, options: WriteOptions) -> Obj:
+async def apply(scope: Scope, entry: Entry | None, configuration: Obj, options: WriteOptions) -> Obj:
     """The object with the configuration applied, in the version of the request. Raises 409 for conflicts."""
+    return await _with_conversions(scope, lambda: _apply(scope, entry, configuration, options))
+
+
+def _apply(scope: Scope, entry: Entry | None, configuration: Obj, options: WriteOptions) -> Obj:
     served, write = scope.served, _write(scope, options)
     live: Obj = _empty(scope, configuration) if entry is None else entry.of(served)
     sent = live

@@ -61,7 +61,7 @@ async def handle(scope: Scope) -> Response:
         names.settle_namespace(scope, obj["metadata"])
         names.dedup_owners(scope, obj["metadata"], after_admission=False)
         obj = served.inward(obj)
-        managed.update(scope, entry, obj, options)
+        await managed.update(scope, entry, obj, options)
         return await admitted(scope, obj, entry, options)
 
     entry, created = await writing.update(scope, make, options)
@@ -115,17 +115,18 @@ def _result(
     options: WriteOptions,
 ) -> Obj:  # fmt: skip
     if media_type != negotiation.STRATEGIC_PATCH:
-        patched = _patched(present, patch, media_type, type_)
+        literal = any(c in scope.request.body for c in b"<>&")
+        patched = _patched(present, patch, media_type, type_, literal=literal)
         return _read(scope, gvk, type_, patched, None, strict, options.validation)
     own = copy(patch)
     patched = _patched(present, own, media_type, type_)
     return _read(scope, gvk, type_, patched, go_value(own), strict, options.validation)
 
 
-def _patched(present: Obj, patch: Any, media_type: str, type_: Type | None) -> Any:
+def _patched(present: Obj, patch: Any, media_type: str, type_: Type | None, *, literal: bool = False) -> Any:
     try:
         if media_type == negotiation.JSON_PATCH:
-            return jsonpatch.json_patch(present, patch)
+            return jsonpatch.json_patch(present, patch, literal=literal)
         if media_type == negotiation.MERGE_PATCH:
             return merge_patch(present, patch)
         assert type_ is not None
@@ -191,11 +192,11 @@ def _read(
 
 def _decoded(type_: Type, value: Any, *, direct: bool, strict: bool) -> Held:
     try:
-        return hold(type_, value, strict=strict)
+        return hold(type_, value, strict=strict, direct=direct)
     except DecodeError:
         if not direct:
             raise
-        return hold(type_, restore(type_, value), strict=strict)
+        return hold(type_, restore(type_, value), strict=strict, direct=True)
 
 
 def _said(scope: Scope, gvk: GVK, patched: Obj) -> GVK:
@@ -212,7 +213,7 @@ async def _apply(scope: Scope, patch: Any, options: WriteOptions, strict: list[s
     applied = _applied(scope, served.gvk, served.merge_type or served.type, patch)
 
     async def make(entry: Entry | None) -> Obj:
-        obj = managed.apply(scope, entry, applied, options)
+        obj = await managed.apply(scope, entry, applied, options)
         if strict and options.validation == "Strict":
             told = "\n".join(f"  {fault}" for fault in strict)
             why = f"error converting YAML to JSON: yaml: unmarshal errors:\n{told}"

@@ -32,6 +32,7 @@ class Scope:
     strategy: SubresourceStrategy | None = None  # of the subresource
     sub_gvk: GVK | None = None  # what the subresource reads and writes, where it is another kind than its object
     warnings: list[str] = field(default_factory=list)
+    converted: dict[tuple[str, bytes], Obj] = field(default_factory=dict)  # (version, object) → it, by a webhook
     empties: bool = False  # what was sent holds empty lists or maps that will not be written
 
     def present(self, entry: Entry) -> Obj:

@@ -28,7 +28,7 @@ async def handle(scope: Scope) -> Response:
 
     async def make(entry: Entry | None) -> Obj:
         obj: Obj = copy(sent)
-        managed.update(scope, entry, obj, options)
+        await managed.update(scope, entry, obj, options)
         return await admitted(scope, obj, entry, options)
 
     entry, created = await writing.update(scope, make, options, uid=meta.get("uid", ""))

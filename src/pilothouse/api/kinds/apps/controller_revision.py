@@ -38,4 +38,10 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
     return [meta(obj).get("name", ""), shown, obj.get("revision") or 0, age(obj, now_s)]
 
 
-KIND = Kind(validate=_validate, validate_update=_validate_update, row=_row, reset_fields=frozenset())
+KIND = Kind(
+    names_are_checked_again=True,
+    validate=_validate,
+    validate_update=_validate_update,
+    row=_row,
+    reset_fields=frozenset(),
+)

@@ -108,6 +108,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    names_are_checked_again=True,
     default=_default,
     validate=_validate,
     validate_update=_validate_update,

@@ -123,6 +123,7 @@ def _row(obj: Obj, _now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    names_are_checked_again=True,
     names_itself=True,
     default=_default,
     validate=_validate,

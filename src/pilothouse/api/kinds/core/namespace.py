@@ -81,6 +81,7 @@ def _fields(obj: Obj) -> dict[str, str]:
 
 
 KIND = Kind(
+    names_are_checked_again=True,
     default=_default,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,

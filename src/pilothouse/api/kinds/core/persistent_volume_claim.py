@@ -312,6 +312,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    names_are_checked_again=True,
     default=_default,
     prepare_create=_prepare_create,
     prepare_update=_prepare_update,

@@ -141,6 +141,7 @@ def _fields(pod: Obj) -> dict[str, str]:
 
 
 KIND = Kind(
+    names_are_checked_again=True,
     status_reset_fields=frozenset({"spec", "metadata.deletionTimestamp", "metadata.ownerReferences"}),
     default=defaults.pod,
     prepare_create=_prepare_create,

@@ -16,7 +16,6 @@ from pilothouse.api.kinds.core.podspec.container_rules import image_padding
 from pilothouse.api.kinds.core.podspec.leniency import Leniency
 from pilothouse.api.kinds.core.podspec.preparation import APP_ARMOR_ANNOTATION
 from pilothouse.api.kinds.core.podspec.spec import pod_spec
-from pilothouse.api.metadata import finalizers
 from pilothouse.api.objects import Obj, copy, meta
 
 _DEADLINE_MAX: Final = 2**31 - 1
@@ -93,8 +92,7 @@ def annotation_changes(new: Obj, old: Obj, lenient: Leniency) -> ErrorList:
 def validate_update(new: Obj, old: Obj) -> ErrorList:
     lenient = stored_faults.leniency(old, in_pod=True)
     spec, before = new.get("spec") or {}, old.get("spec") or {}
-    found = finalizers(meta(new).get("finalizers") or [], "metadata.finalizers")  # of no other kind asked again
-    found += own_rules(new, lenient) + annotation_changes(new, old, lenient)
+    found = own_rules(new, lenient) + annotation_changes(new, old, lenient)
     for name in ("containers", "initContainers"):
         images, same_number = _images(spec.get(name) or [], before.get(name) or [], f"spec.{name}")
         found += images

@@ -87,6 +87,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    names_are_checked_again=True,
     default=_default,
     prepare_update=_prepare_update,
     validate=_validate,

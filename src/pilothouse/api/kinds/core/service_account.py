@@ -20,6 +20,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    names_are_checked_again=True,
     prepare_create=_prepare_create,
     prepare_update=lambda new, _old: _prepare_create(new),
     row=_row,

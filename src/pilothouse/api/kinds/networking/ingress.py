@@ -212,6 +212,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    names_are_checked_again=True,
     prepare_create=create,
     prepare_update=update,
     prepare_status=_prepare_status,

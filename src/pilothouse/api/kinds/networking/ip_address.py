@@ -62,4 +62,11 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
     return [meta(obj).get("name", ""), shown, age(obj, now_s)]
 
 
-KIND = Kind(validate=_validate, validate_update=_validate_update, name=_name, random_names=False, row=_row)
+KIND = Kind(
+    names_are_checked_again=True,
+    validate=_validate,
+    validate_update=_validate_update,
+    name=_name,
+    random_names=False,
+    row=_row,
+)

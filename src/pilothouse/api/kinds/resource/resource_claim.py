@@ -79,6 +79,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 KIND = Kind(
+    names_are_checked_again=True,
     status_reset_fields=frozenset({"metadata", "spec"}),
     default=_default,
     prepare_create=_prepare_create,

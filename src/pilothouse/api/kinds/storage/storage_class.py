@@ -96,4 +96,11 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
     ]
 
 
-KIND = Kind(default=_default, validate=_validate, validate_update=_validate_update, warnings=_warnings, row=_row)
+KIND = Kind(
+    names_are_checked_again=True,
+    default=_default,
+    validate=_validate,
+    validate_update=_validate_update,
+    warnings=_warnings,
+    row=_row,
+)

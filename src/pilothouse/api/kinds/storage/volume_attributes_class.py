@@ -33,4 +33,4 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
     return [meta(obj).get("name", ""), obj.get("driverName") or "", age(obj, now_s)]
 
 
-KIND = Kind(validate=_validate, validate_update=_validate_update, row=_row)
+KIND = Kind(names_are_checked_again=True, validate=_validate, validate_update=_validate_update, row=_row)
