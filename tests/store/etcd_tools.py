@@ -91,8 +91,10 @@ def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def ours(directory: Path, *flags: str, scheme: str = "http", tls: list[str] | None = None) -> Iterator[Etcd]:
-    [port] = free_ports(1)
+def ours(
+    directory: Path, *flags: str, scheme: str = "http", tls: list[str] | None = None, port: int = 0
+) -> Iterator[Etcd]:
+    port = port or free_ports(1)[0]
     url = f"{scheme}://127.0.0.1:{port}"
     command = [sys.executable, "-m", "pilothouse", "etcd", "--data-dir", str(directory), "--listen-client-urls", url]
     process = subprocess.Popen(

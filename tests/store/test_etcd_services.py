@@ -287,6 +287,7 @@ async def test_calls_that_take_a_user() -> None:
             ("KV/RangeStream", pb.RangeRequest(key=b"a")),
             ("Lease/LeaseGrant", pb.LeaseGrantRequest(TTL=5)),
             ("Lease/LeaseLeases", pb.LeaseLeasesRequest()),
+            ("Lease/LeaseRevoke", pb.LeaseRevokeRequest(ID=99)),
             ("Lease/LeaseTimeToLive", pb.LeaseTimeToLiveRequest(ID=1)),
             ("Maintenance/Alarm", pb.AlarmRequest(action=1, alarm=1)),
             ("Maintenance/Status", pb.StatusRequest()),
@@ -297,6 +298,7 @@ async def test_calls_that_take_a_user() -> None:
         ):
             call = etcd(name, request)
             assert await _code(call.read() if hasattr(call, "read") else call) == nobody, name
+        assert (await etcd("Auth/AuthStatus", pb.AuthStatusRequest())).enabled
         token = (await etcd("Auth/Authenticate", pb.AuthenticateRequest(name="root", password="p"))).token
         mine = (("token", token),)
         await etcd("KV/Put", pb.PutRequest(key=b"a"), metadata=mine)

@@ -447,8 +447,9 @@ class EmbeddedStore:
         known = self._hashes.get(revision)
         if known is not None:
             return known
-        revision = revision if revision > 0 else self._hub.durable
-        state.check_revision(revision, self._hub.durable)
+        revision = revision or self._hub.durable
+        if revision > 0:
+            state.check_revision(revision, self._hub.durable)
         compacted = state.compacted
         return KeysHash(await hash_versions(state, revision, compacted, self._clock), revision, compacted)
 

@@ -19,6 +19,7 @@ class KV:
     def __init__(self, context: Context) -> None:
         self._store, self._clock, self._header = context.store, context.clock, context.header
         self._guard, self._counts = context.guard, context.counts
+        self._max_txn_ops = context.config.max_txn_ops
 
     async def range(self, request: Any, call: Call) -> bytes:
         operation = requests.range_of(request)
@@ -80,7 +81,7 @@ class KV:
         return self._header.field(result.revision) + encoding.delete_fields(result)
 
     async def txn(self, request: Any, call: Call) -> bytes:
-        operation = requests.txn_of(request)
+        operation = requests.txn_of(request, self._max_txn_ops)
         if self._guard.on:
             await self._guard.check_txn(call, request)
         result = await self._store.txn(operation)

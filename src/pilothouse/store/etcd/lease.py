@@ -28,6 +28,7 @@ class Lease:
         return await self._context.headed(pb.LeaseGrantResponse, ID=lease, TTL=granted.granted_ttl_s)
 
     async def lease_revoke(self, request: Any, call: Call) -> Any:
+        self._guard.check_known(call)
         await self._guard.check_lease_revoke(call, request.ID)
         await self._store.lease_revoke(request.ID)
         self._context.counts.revoked += 1

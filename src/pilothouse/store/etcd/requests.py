@@ -48,8 +48,38 @@ def delete_of(request: Any) -> Delete:
     return Delete(request.key, request.range_end, request.prev_kv)
 
 
-def txn_of(request: Any) -> Txn:
-    """Raises InvalidRequest."""
+def txn_of(request: Any, max_ops: int) -> Txn:
+    """Raises InvalidRequest, for the first fault in etcd's order where there are several."""
+    try:
+        return _txn_of(request)
+    except InvalidRequest:
+        _check_txn(request, max_ops)
+        raise
+
+
+def _check_txn(request: Any, max_ops: int) -> None:
+    """What the store would say of the operations before one that it does not get to see. Source: etcd's v3rpc/key.go."""
+    ops = max(len(request.compare), len(request.success), len(request.failure))
+    if ops > max_ops:
+        raise InvalidRequest("etcdserver: too many operations in txn request")
+    for compare in request.compare:
+        _compare_of(compare)
+    for op in (*request.success, *request.failure):
+        kind = op.WhichOneof("request")
+        if kind == "request_txn":
+            _check_txn(op.request_txn, max_ops - ops)
+            continue
+        found = _op_of(op)
+        if not found.key:  # type: ignore[union-attr]
+            raise InvalidRequest("etcdserver: key is not provided")
+        if isinstance(found, Put):
+            if found.ignore_value and found.value:
+                raise InvalidRequest("etcdserver: value is provided")
+            if found.ignore_lease and found.lease:
+                raise InvalidRequest("etcdserver: lease is provided")
+
+
+def _txn_of(request: Any) -> Txn:
     return Txn(
         [_compare_of(compare) for compare in request.compare],
         [_op_of(op) for op in request.success],
@@ -66,7 +96,7 @@ def _op_of(op: Any) -> Op:
     if kind == "request_delete_range":
         return delete_of(op.request_delete_range)
     if kind == "request_txn":
-        return txn_of(op.request_txn)
+        return _txn_of(op.request_txn)
     raise InvalidRequest("etcdserver: key not found")
 
 
