@@ -21,6 +21,7 @@ import click
 from bench import etcd as over_grpc
 from bench.etcd import KEYS, ROWS, VALUE, WATCH_ROW, Server, key_of, name_of
 from bench.servers import wait
+from pilothouse.bootstrap import runtime
 from pilothouse.clock import RealClock
 from pilothouse.store.embedded import EmbeddedStore, open_store
 from pilothouse.store.interface import Compare, Put, Range, Txn
@@ -146,12 +147,14 @@ async def _round(
 async def _rates(rounds: int, peers: Path, only: tuple[str, ...], seconds: float) -> list[Figures]:
     with tempfile.TemporaryDirectory(prefix="pilothouse-bench-") as directory:
         servers: list[Server] = []
+        runtime.starting()  # as the process that holds a cluster does
         store = await open_store(Path(directory) / "process", RealClock(), quota_bytes=_QUOTA)
         try:
             servers += [over_grpc.start(name, Path(directory), peers) for name in ("etcd", "ours")]
             for server in servers:
                 await over_grpc.fill(server)
             await _fill(store, KEYS)
+            runtime.settled()
             return [await _round(number, store, servers, only, seconds) for number in range(rounds)]
         finally:
             await store.close()

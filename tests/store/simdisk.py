@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,6 +120,10 @@ class SimDisk(Files):
             content.data.extend(bytes(at + len(data) - len(content.data)))
         content.data[at : at + len(data)] = data
         content.writes.append((at, bytes(data)))
+
+    def append(self, file: int, parts: Sequence[bytes], at: int) -> None:
+        self.write(file, b"".join(parts), at)
+        self.sync(file)
 
     def reserve(self, file: int, at: int, size: int) -> None:
         self._step()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -11,6 +10,7 @@ import sys
 
 import click
 
+from pilothouse.bootstrap import runtime
 from pilothouse.bootstrap.failures import ClusterError
 from pilothouse.clock import RealClock
 from pilothouse.store.embedded import open_store
@@ -56,6 +56,7 @@ async def _serve(config: Config) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     clock = RealClock()
+    runtime.starting()
     store = await open_store(
         config.directory,
         clock,
@@ -67,8 +68,7 @@ async def _serve(config: Config) -> None:
     )
     try:
         front = Front(store, config, clock)
-        gc.collect()
-        gc.freeze()
+        runtime.settled()
         try:
             await front.start()
             click.echo(f"serving client requests on {', '.join(config.listen_client_urls)}", err=True)

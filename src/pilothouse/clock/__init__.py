@@ -8,5 +8,6 @@ as the work in it. Both let the event loop do the waiting: under a `VirtualClock
 from pilothouse.clock.clock import Clock, RealClock
 from pilothouse.clock.timestamps import format_micro_time, format_time, parse_time
 from pilothouse.clock.virtual import VirtualClock
+from pilothouse.clock.worker import Worker
 
-__all__ = ["Clock", "RealClock", "VirtualClock", "format_micro_time", "format_time", "parse_time"]
+__all__ = ["Clock", "RealClock", "VirtualClock", "Worker", "format_micro_time", "format_time", "parse_time"]

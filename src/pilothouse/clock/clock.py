@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pilothouse.clock.timestamps import format_micro_time, format_time
+from pilothouse.clock.worker import Worker
 
 
 class Clock:
@@ -40,6 +41,10 @@ class Clock:
     def call_later(self, seconds: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         """Calls `callback(*args)` on the running loop after `seconds`; `.cancel()` on the handle takes it back."""
         return asyncio.get_running_loop().call_later(seconds, callback, *args)
+
+    def worker(self, name: str) -> Worker:
+        """A thread that works for the running loop."""
+        return Worker(name)
 
     def timestamp(self) -> str:
         """Now, as metav1.Time."""

@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from pilothouse.clock.clock import Clock
+from pilothouse.clock.worker import Worker
 
 T = TypeVar("T")
 
@@ -31,6 +32,9 @@ class VirtualClock(Clock):
 
     def monotonic(self) -> float:
         return self._elapsed_s
+
+    def worker(self, name: str) -> Worker:
+        return _VirtualWorker(name)
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Runs `main` to its end on a fresh event loop whose time is this clock's."""
@@ -62,6 +66,23 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
     def _came_back(self, _: asyncio.Future[Any]) -> None:
         self._outside -= 1
+
+
+class _VirtualWorker(Worker):
+    """Its work takes no virtual time either."""
+
+    def do(self, work: Callable[[], T], done: Callable[[T | Exception], None]) -> None:
+        loop = self._loop
+        if not isinstance(loop, _VirtualLoop):
+            super().do(work, done)
+            return
+
+        def came_back(found: T | Exception) -> None:
+            loop._outside -= 1
+            done(found)
+
+        loop._outside += 1
+        super().do(work, came_back)
 
 
 class _VirtualSelector(selectors.DefaultSelector):

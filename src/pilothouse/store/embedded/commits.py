@@ -5,16 +5,32 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
+from pilothouse.clock import Worker
 from pilothouse.store.durations import Durations
 from pilothouse.store.embedded import frames
 from pilothouse.store.embedded.disk import FULL, Disk, SnapshotFile
 from pilothouse.store.interface import NoSpace, StoreError, Unavailable
 
 log = logging.getLogger(__name__)
+
+_RETURN_S = 10e-6  # what a writer takes from hearing that its write is durable to its next one
+
+_Rotation = asyncio.Future[tuple[SnapshotFile, int]]
+
+
+class _Group(NamedTuple):
+    """What goes to the disk together."""
+
+    size: int
+    mark: int
+    waiters: list[asyncio.Future[None]]
+    wanting: dict[asyncio.Future[None], int]  # who waits for room, and how much of it
+    rotation: _Rotation | None
+    begun_s: float
 
 
 class _Done(NamedTuple):
@@ -25,7 +41,7 @@ class _Done(NamedTuple):
 
 
 class Commits:
-    """`record` in order, then `wait` until it is durable. Without a disk everything is durable at once.
+    """`record` in order, then `wait` until it is durable. Without a disk everything is durable in the loop's next turn.
 
     What `fits` can be written although the disk is full: recording anything else first asks `make_room`.
 
@@ -36,48 +52,58 @@ class Commits:
     def __init__(
         self,
         disk: Disk | None,
-        executor: ThreadPoolExecutor | None,
+        worker: Worker | None,
         mark: Callable[[], int],
         on_durable: Callable[[int], None],
         on_failure: Callable[[StoreError], None],
     ) -> None:
-        self._disk, self._executor = disk, executor
+        self._disk, self._worker = disk, worker
         self._mark, self._on_durable, self._on_failure = mark, on_durable, on_failure
         self._loop = asyncio.get_running_loop()
         self._records: list[bytes] = []
-        self._recorded = 0  # bytes that are not on disk yet
+        self._room = (
+            disk.room - 2 * frames.OVERHEAD if disk is not None else 1 << 62
+        )  # that is left beside what is recorded
+        self._gathered = 0  # bytes of `_records`
         self._waiters: list[asyncio.Future[None]] = []
-        self._writing: list[asyncio.Future[None]] | None = None
-        self._room: dict[asyncio.Future[None], int] = {}  # who waits for room, and how much of it
-        self._rotation: asyncio.Future[tuple[SnapshotFile, int]] | None = None
-        self._wake = asyncio.Event()
-        self._closing = False
+        self._wanting: dict[asyncio.Future[None], int] = {}
+        self._rotation: _Rotation | None = None
+        self._writing: _Group | None = None
+        self._due = False  # the next group will be closed this turn
+        self._closing: asyncio.Future[None] | None = None
         self.index = disk.sequence if disk is not None else 1  # of the next group; never goes back
         self.took = Durations()  # from a group's end to its being on disk
         self.error: StoreError | None = None
-        self._task = asyncio.create_task(self._run(), name="store commits")
 
     def record(self, data: bytes) -> None:
         self._records.append(data)
-        self._recorded += len(data)
-        self._wake.set()
+        self._gathered += len(data)
+        if not self._due:
+            self._wake()
 
-    async def wait(self) -> None:
-        """Returns once all that was recorded is durable. Raises Unavailable."""
+    def pending(self) -> asyncio.Future[None] | None:
+        """To be awaited, and nothing else: done once all that was recorded is durable, or failed with Unavailable. None: it
+        is durable."""
         if self.error is not None:
             raise self.error
         if self._records:
             waiters = self._waiters
         elif self._writing is not None:
-            waiters = self._writing
+            waiters = self._writing.waiters
         else:
-            return
+            return None
         future = self._loop.create_future()
         waiters.append(future)
-        await future
+        return future
+
+    async def wait(self) -> None:
+        """Returns once all that was recorded is durable. Raises Unavailable."""
+        pending = self.pending()
+        if pending is not None:
+            await pending
 
     def fits(self, size: int) -> bool:
-        return self._disk is None or self._recorded + size + 2 * frames.OVERHEAD <= self._disk.room
+        return self._gathered + size <= self._room
 
     async def make_room(self, size: int) -> None:
         """Returns once `size` bytes fit. Raises NoSpace, with nothing changed."""
@@ -85,8 +111,8 @@ class Commits:
             if self.error is not None:
                 raise self.error
             future = self._loop.create_future()
-            self._room[future] = size
-            self._wake.set()
+            self._wanting[future] = size
+            self._wake()
             await future
 
     async def rotate(self) -> tuple[SnapshotFile, int]:
@@ -94,102 +120,106 @@ class Commits:
         leaves everything as it was."""
         if self.error is not None:
             raise self.error
-        assert self._rotation is None, "one rotation at a time"
+        assert self._rotation is None or self._rotation.done(), "one rotation at a time"
         self._rotation = self._loop.create_future()
-        self._wake.set()
-        try:
-            return await self._rotation
-        finally:
-            self._rotation = None
+        self._wake()
+        return await self._rotation
 
-    async def _run(self) -> None:
+    def _wake(self) -> None:
+        """The next group is closed at the end of this turn, or where one is being written, after that."""
+        if not self._due and self._writing is None and self.error is None:
+            self._due = True
+            self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        self._due = False
+        if self.error is not None:
+            self._finish()
+            return
+        payload, size = self._records, self._gathered
+        rotation = self._rotation if self._rotation is not None and not self._rotation.done() else None
+        group = _Group(size, self._mark(), self._waiters, self._wanting, rotation, self._loop.time())
+        self._records, self._gathered, self._waiters, self._wanting, self._rotation = [], 0, [], {}, None
+        self._room -= size
+        self._writing = group
+        if self._disk is None or self._worker is None:
+            self._ended(_Done(None, None))
+            return
+        room = sum(group.wanting.values()) + (len(group.wanting) + 1) * frames.OVERHEAD if group.wanting else 0
+        self._worker.do(partial(_work, self._disk, payload, room, rotation is not None), self._ended)
+
+    def _ended(self, done: _Done | Exception) -> None:
+        group = self._writing
+        if group is None:
+            return  # the store has stopped
+        if isinstance(done, Exception):
+            self._fail(done)
+            return
+        if self._disk is not None:
+            self._room = self._disk.room - 2 * frames.OVERHEAD
+        self._writing = None
+        took_s = self._loop.time() - group.begun_s
+        if group.size:
+            self.index += 1
+            self.took.add(took_s)
+        waits = self._records or self._wanting or self._rotation is not None
+        if waits and took_s <= _RETURN_S * (len(group.waiters) + len(self._waiters)):
+            self._begin()  # a quick disk works while the others hear of it
         try:
-            await self._serve()
+            self._on_durable(group.mark)
         except Exception as error:
             log.exception("the store stopped")
             self._fail(error)
-
-    async def _serve(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            rotation = self._rotation
-            if rotation is not None and rotation.done():
-                rotation = None
-            if self._records or self._room or rotation is not None:
-                if self._disk is not None:
-                    await self._turn()
-                await self._commit(rotation)
-                if self.error is not None:
-                    return
-            if self._closing and not self._records:
-                return
-
-    async def _turn(self) -> None:
-        """Lets those go on whom the last group woke: what they write next goes with this one, or half of them would wait for
-        the disk while the other half does."""
-        turn = self._loop.create_future()
-        self._loop.call_soon(turn.set_result, None)
-        await turn
-
-    async def _commit(self, rotation: asyncio.Future[tuple[SnapshotFile, int]] | None) -> None:
-        payload, mark = b"".join(self._records), self._mark()
-        self._records, self._writing, self._waiters = [], self._waiters, []
-        wanting, self._room = self._room, {}
-        done, begun_s = _Done(None, None), self._loop.time()
-        try:
-            if self._disk is not None:
-                room = sum(wanting.values()) + (len(wanting) + 1) * frames.OVERHEAD
-                done = await self._loop.run_in_executor(
-                    self._executor, _work, self._disk, payload, room if wanting else 0, rotation is not None
-                )
-        except Exception as error:
-            self._fail(error, wanting)
-            return
-        self._recorded -= len(payload)
-        if payload:
-            self.index += 1
-            self.took.add(self._loop.time() - begun_s)
-        waiters, self._writing = self._writing, None
-        self._on_durable(mark)
-        for future in waiters:
+        for future in group.waiters:
             if not future.done():
                 future.set_result(None)
-        for future in wanting:
+        for future in group.wanting:
             if not future.done():
                 if done.room is not None:
                     future.set_exception(self._no_space(done.room))
                 else:
                     future.set_result(None)
-        if rotation is not None:
-            _settle(rotation, done.rotation, mark)
+        if group.rotation is not None:
+            _settle(group.rotation, done.rotation, group.mark)
+        if waits:
+            self._wake()  # a slow one had better take along those who come back with their next write
+        self._finish()
 
     def _no_space(self, error: OSError) -> NoSpace:
         assert self._disk is not None
         return NoSpace(f"etcdserver: no space left on the disk of {self._disk.path}: {_reason(error)}; free some")
 
-    def _fail(self, cause: Exception, wanting_room: Iterable[asyncio.Future[None]] = ()) -> None:
+    def _fail(self, cause: Exception) -> None:
         """Whatever was not acknowledged never will be: what the disk holds of it shows when it is read again."""
         where = f"cannot write to {self._disk.path}" if self._disk is not None else "stopped"
         self.error = error = Unavailable(f"etcdserver: {where}: {_reason(cause)}; repair and restart")
-        for future in (*(self._writing or ()), *self._waiters, *wanting_room, *self._room):
-            if not future.done():
-                future.set_exception(error)
-        if self._rotation is not None and not self._rotation.done():
-            self._rotation.set_exception(error)
-        self._records, self._waiters, self._writing, self._room = [], [], None, {}
+        gathering = _Group(0, 0, self._waiters, self._wanting, self._rotation, 0.0)
+        for group in (self._writing, gathering):
+            if group is None:
+                continue
+            for future in (*group.waiters, *group.wanting, group.rotation):
+                if future is not None and not future.done():
+                    future.set_exception(error)
+        self._records, self._waiters, self._wanting, self._rotation, self._writing = [], [], {}, None, None
         self._on_failure(error)
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._closing is not None and not self._closing.done() and self._writing is None and not self._due:
+            self._closing.set_result(None)
 
     async def close(self) -> None:
         """Writes what is left."""
-        self._closing = True
-        self._wake.set()
-        await self._task
+        self._closing = self._loop.create_future()
+        self._finish()
+        await self._closing
+        if self._worker is not None:
+            self._worker.close()
 
 
-def _work(disk: Disk, payload: bytes, room: int, rotate: bool) -> _Done:
+def _work(disk: Disk, payload: list[bytes], room: int, rotate: bool) -> _Done:
     if payload:
-        disk.append(payload)
+        disk.append(b"".join(payload))
     no_room: OSError | None = None
     if room > disk.room or disk.low_on_room:
         try:
@@ -207,9 +237,7 @@ def _work(disk: Disk, payload: bytes, room: int, rotate: bool) -> _Done:
     return _Done(no_room, rotation)
 
 
-def _settle(
-    rotation: asyncio.Future[tuple[SnapshotFile, int]], outcome: SnapshotFile | OSError | None, mark: int
-) -> None:
+def _settle(rotation: _Rotation, outcome: SnapshotFile | OSError | None, mark: int) -> None:
     if isinstance(outcome, SnapshotFile):
         if rotation.done():
             outcome.abandon()

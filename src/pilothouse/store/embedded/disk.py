@@ -16,7 +16,7 @@ from pilothouse.store.interface import Corrupt, InUse, Unavailable
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
-
+_STRIDE_BYTES = 64 << 10
 _OLDER = "data.mdb"  # of before the log
 
 
@@ -45,6 +45,7 @@ class Disk:
         self._lock = -1
         self._log = -1
         self._at = 0
+        self._written = 0  # up to where the log was written before, if only with zeros
         self._end = 0  # of the room set aside
         self._generation = 0
 
@@ -146,7 +147,7 @@ class Disk:
             if not last:
                 self._earlier_bytes += end
                 return sequence
-            self._generation, self._at, self._end = generation, end, source.size
+            self._generation, self._at, self._written, self._end = generation, end, end, source.size
             if source.read(end, source.size - end).strip(b"\0"):
                 # A torn last write, which nobody was told of: leave only zeros behind the end.
                 self.files.truncate(file, end)
@@ -185,7 +186,8 @@ class Disk:
             # Whether it is there after a crash is unknown, so neither log may be written to.
             self.files.close(log)
             raise Unavailable(f"etcdserver: cannot write to {self.path}: {error.strerror or error}") from None
-        self._generation, self._at, self._end = generation, len(header), self.files.room_bytes
+        self._generation, self._at, self._written = generation, len(header), len(header)
+        self._end = self.files.room_bytes
         return log
 
     def set_room_aside(self, size: int) -> None:
@@ -197,12 +199,17 @@ class Disk:
     def append(self, payload: bytes) -> None:
         """Returns once `payload` is on the disk. After an OSError nothing may be appended any more: what is on the disk
         is unknown until it is read again."""
-        data = frames.frame(payload, self.sequence)
-        if len(data) > self.room:
-            self.set_room_aside(len(data))
-        self.files.write(self._log, data, self._at)
-        self.files.sync(self._log)
-        self._at += len(data)
+        size = frames.OVERHEAD + len(payload)
+        if size > self.room:
+            self.set_room_aside(size)
+        parts = list(frames.parts(payload, self.sequence))
+        end = self._at + size
+        if end > self._written:
+            # Where room is written to for the first time the file system writes, too: better once for many small frames.
+            self._written = max(end, min(self._at + _STRIDE_BYTES, self._end))
+            parts.append(bytes(self._written - end))
+        self.files.append(self._log, parts, self._at)
+        self._at = end
         self.sequence += 1
 
     def rotate(self) -> SnapshotFile:

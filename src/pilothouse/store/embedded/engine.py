@@ -7,11 +7,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from pilothouse.clock import Clock
 from pilothouse.store.durations import Durations
@@ -26,7 +26,7 @@ from pilothouse.store.embedded.loading import Loading
 from pilothouse.store.embedded.quota import LEASE_COST, QUOTA_BYTES, Quota
 from pilothouse.store.embedded.snapshot import slices
 from pilothouse.store.embedded.txn import MAX_OPS, MAX_REQUEST_BYTES, Transaction, judge
-from pilothouse.store.embedded.view import View, answer, needs_all
+from pilothouse.store.embedded.view import View, answer, needs_all, point
 from pilothouse.store.embedded.watch import EmbeddedWatch, Hub, Selection
 from pilothouse.store.interface import (
     Alarm,
@@ -40,7 +40,6 @@ from pilothouse.store.interface import (
     LeaseStatus,
     NoSpace,
     Op,
-    OpResult,
     Put,
     PutResult,
     Range,
@@ -79,7 +78,6 @@ async def open_store(
     Raises InUse, Corrupt, Unavailable; each says in one sentence what to do."""
     loading = Loading()
     disk = Disk(path, files) if path is not None else None
-    executor = ThreadPoolExecutor(1, thread_name_prefix="store") if disk is not None else None
 
     def load() -> None:
         if disk is not None:
@@ -89,18 +87,14 @@ async def open_store(
     collects = gc.isenabled()
     gc.disable()  # loading makes no garbage, and a collector that looks for it takes half the time
     try:
-        await asyncio.get_running_loop().run_in_executor(executor, load)
-    except BaseException:
-        if executor is not None:
-            executor.shutdown(wait=False)
-        raise
+        await asyncio.get_running_loop().run_in_executor(None, load)
     finally:
         if collects:
             gc.enable()
     if len(loading.state.live) > _SLICE:
         gc.freeze()  # what was loaded stays: no collection need look at it again
     return EmbeddedStore(
-        disk, executor, loading, clock, quota_bytes, max_txn_ops, max_request_bytes, snapshot_every, hash_compactions
+        disk, loading, clock, quota_bytes, max_txn_ops, max_request_bytes, snapshot_every, hash_compactions
     )
 
 
@@ -110,7 +104,6 @@ class EmbeddedStore:
     def __init__(
         self,
         disk: Disk | None,
-        executor: ThreadPoolExecutor | None,
         loaded: Loading,
         clock: Clock,
         quota_bytes: int,
@@ -119,7 +112,7 @@ class EmbeddedStore:
         snapshot_every: int,
         hash_compactions: bool,
     ) -> None:
-        self._disk, self._executor, self._state, self._clock = disk, executor, loaded.state, clock
+        self._disk, self._state, self._clock = disk, loaded.state, clock
         self._max_txn_ops, self._max_request_bytes = max_txn_ops, max_request_bytes
         self._meta = loaded.meta
         self._quota = Quota(quota_bytes, loaded.meta)
@@ -130,7 +123,8 @@ class EmbeddedStore:
         self._hashes = CompactionHashes(self._state, clock, wanted=hash_compactions)
         self._snapshot_every, self._snapshot_at = snapshot_every, self._state.applied
         on_durable = self._deliver_and_count if snapshot_every > 0 else self._hub.deliver
-        self._commits = Commits(disk, executor, lambda: self._state.applied, on_durable, self._hub.end)
+        worker = clock.worker("store") if disk is not None else None
+        self._commits = Commits(disk, worker, lambda: self._state.applied, on_durable, self._hub.end)
         self.term = loaded.term + 1
         self.leases_expired = 0
         if self._commits.fits(_RECORD_BYTES):
@@ -161,7 +155,7 @@ class EmbeddedStore:
         elif not request.range_end:
             kv = state.live.get(request.key)
             if state.applied == durable or (kv is not None and kv.mod_revision <= durable):
-                return answer(request, [kv], 1, durable) if kv is not None else RangeResult([], 0, False, durable)
+                return point(request, kv, durable)
         at = request.revision if request.revision > 0 else durable
         wanted = 1 << 62
         if request.count_only:
@@ -184,22 +178,17 @@ class EmbeddedStore:
 
     # Writes
 
-    async def put(self, request: Put) -> PutResult:
-        result = await self._write(request)
-        assert isinstance(result, PutResult)
-        return result
+    def put(self, request: Put) -> Coroutine[Any, Any, PutResult]:
+        return self._write(request)
 
-    async def delete(self, request: Delete) -> DeleteResult:
-        result = await self._write(request)
-        assert isinstance(result, DeleteResult)
-        return result
+    def delete(self, request: Delete) -> Coroutine[Any, Any, DeleteResult]:
+        return self._write(request)
 
-    async def txn(self, request: Txn) -> TxnResult:
-        result = await self._write(request)
-        assert isinstance(result, TxnResult)
-        return result
+    def txn(self, request: Txn) -> Coroutine[Any, Any, TxnResult]:
+        return self._write(request)
 
-    async def _write(self, op: Op) -> OpResult:
+    async def _write(self, op: Op) -> Any:
+        """The result of the operation's kind."""
         self._check_open()
         cost, size = judge(op, self._state, self._max_txn_ops, self._max_request_bytes)
         if self._quota.alarms:
@@ -209,7 +198,9 @@ class EmbeddedStore:
         transaction = Transaction(self._state, self._leases)
         result = transaction.run(op)
         self._record(transaction)
-        await self._commits.wait()  # for what it read, too
+        pending = self._commits.pending()
+        if pending is not None:  # for what it read, too
+            await pending
         return result
 
     async def _claim(self, cost: int, size: int) -> None:
@@ -488,7 +479,5 @@ class EmbeddedStore:
             await self._freeing
         await self._commits.close()
         self._hub.end(self._stopped)
-        if self._executor is not None:
-            self._executor.shutdown()
         if self._disk is not None:
             self._disk.close()

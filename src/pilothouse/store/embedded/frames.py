@@ -65,9 +65,14 @@ def read_file_header(source: Source, kind: int, generation: int) -> int:
     return int(first)
 
 
-def frame(payload: bytes, sequence: int) -> bytes:
+def parts(payload: bytes, sequence: int) -> tuple[bytes, bytes, bytes]:
+    """The frame of `payload`, to be written one behind the other."""
     head = _HEAD.pack(_MAGIC, len(payload), sequence, zlib.crc32(payload))
-    return b"".join((head, _CRC.pack(zlib.crc32(head)), payload, _TAIL))
+    return head + _CRC.pack(zlib.crc32(head)), payload, _TAIL
+
+
+def frame(payload: bytes, sequence: int) -> bytes:
+    return b"".join(parts(payload, sequence))
 
 
 def frames(source: Source, first: int, *, tearable: bool) -> Iterator[tuple[bytes, int]]:

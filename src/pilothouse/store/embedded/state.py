@@ -46,17 +46,18 @@ class State:
 
     # Changes
 
-    def set(self, kv: KeyValue) -> KeyValue | None:
-        """Returns what it replaces."""
-        key = kv.key
-        old = self.live.get(key)
+    def set(self, kv: KeyValue, old: KeyValue | None) -> None:
+        """`old`: what it replaces."""
+        key, value, _, _, _, lease = kv
+        before = 0
         if old is None:
             self.keys.add(key)
-        if kv.lease or (old is not None and old.lease):
-            self._attach(key, old.lease if old is not None else 0, kv.lease)
+        else:
+            before = old.lease
+        if lease or before:
+            self._attach(key, before, lease)
         self.live[key] = kv
-        self.size += size_of(kv)
-        return old
+        self.size += len(key) + len(value) + KEY_OVERHEAD
 
     def remove(self, key: bytes) -> KeyValue | None:
         old = self.live.pop(key, None)

@@ -10,7 +10,7 @@ from operator import eq, gt, lt, ne
 
 from pilothouse.store.embedded.records import CHANGES_OVERHEAD, DELETE_OVERHEAD, PUT_OVERHEAD
 from pilothouse.store.embedded.state import State
-from pilothouse.store.embedded.view import View, answer
+from pilothouse.store.embedded.view import View, answer, point
 from pilothouse.store.interface import (
     Compare,
     Delete,
@@ -24,6 +24,7 @@ from pilothouse.store.interface import (
     Put,
     PutResult,
     Range,
+    RangeResult,
     Txn,
     TxnResult,
 )
@@ -124,6 +125,8 @@ def _check_intervals(ops: Sequence[Op]) -> tuple[set[bytes], list[_Interval]]:
 class Transaction:
     """Carries out one request. `events` is what it did, all of the revision after the present one."""
 
+    __slots__ = ("_leases", "_next", "_path", "_paths", "_state", "events")
+
     def __init__(self, state: State, leases: Container[int]) -> None:
         self.events: list[Event] = []
         self._state, self._leases = state, leases
@@ -135,31 +138,31 @@ class Transaction:
         """Raises before anything is changed."""
         if isinstance(op, Put):
             self._check_lease(op)  # etcd looks at a lone put's lease first, and within a transaction last
-        self._check(op)
-        return self._apply(op)
+        ops = (op,)
+        self._check(ops)
+        return self._apply(ops)[0]
 
     @property
     def revision(self) -> int:
         return self._next if self.events else self._next - 1
 
-    def _check(self, op: Op) -> None:
+    def _check(self, ops: Sequence[Op]) -> None:
         """What depends on the state. All compares, nested ones too, see the state before the transaction."""
-        state = self._state
-        if isinstance(op, Txn):
-            holds = True
-            for compare in op.compare:
-                if not self._holds(compare):
-                    holds = False
-                    break
-            self._paths.append(holds)
-            for inner in op.success if holds else op.failure:
-                self._check(inner)
-        elif isinstance(op, Put):
-            if (op.ignore_value or op.ignore_lease) and op.key not in state.live:
-                raise InvalidRequest("etcdserver: key not found")
-            self._check_lease(op)
-        elif isinstance(op, Range) and op.revision > 0:
-            state.check_revision(op.revision, state.applied)
+        for op in ops:
+            if isinstance(op, Put):
+                if (op.ignore_value or op.ignore_lease) and op.key not in self._state.live:
+                    raise InvalidRequest("etcdserver: key not found")
+                self._check_lease(op)
+            elif isinstance(op, Txn):
+                holds = True
+                for compare in op.compare:
+                    if not self._holds(compare):
+                        holds = False
+                        break
+                self._paths.append(holds)
+                self._check(op.success if holds else op.failure)
+            elif isinstance(op, Range) and op.revision > 0:
+                self._state.check_revision(op.revision, self._state.applied)
 
     def _check_lease(self, op: Put) -> None:
         if op.lease and op.lease not in self._leases:
@@ -174,40 +177,50 @@ class Transaction:
             return _compare(compare, None)
         return all(_compare(compare, live[key]) for key in keys)
 
-    def _apply(self, op: Op) -> OpResult:
-        if isinstance(op, Put):
-            return self._put(op)
-        if isinstance(op, Range):
-            view = View(self._state, op.revision if op.revision > 0 else self._next - 1, op.key, op.range_end)
-            view.follow()
-            if op.revision > 0:
-                view.set_back(self.events)
-            kvs: list[KeyValue] = []
-            while not (view.ended or op.count_only):
-                kvs += view.take()
-            return answer(op, kvs, view.count(), self.revision)
-        if isinstance(op, Delete):
-            return self._delete(op)
-        holds = self._paths[self._path]
-        self._path += 1
-        responses = [self._apply(inner) for inner in (op.success if holds else op.failure)]
-        return TxnResult(holds, responses, self.revision)
+    def _apply(self, ops: Sequence[Op]) -> list[OpResult]:
+        results: list[OpResult] = []
+        for op in ops:
+            if isinstance(op, Put):
+                results.append(self._put(op))
+            elif isinstance(op, Range):
+                results.append(self._range(op))
+            elif isinstance(op, Delete):
+                results.append(self._delete(op))
+            else:
+                holds = self._paths[self._path]
+                self._path += 1
+                responses = self._apply(op.success if holds else op.failure)
+                results.append(TxnResult(holds, responses, self.revision))
+        return results
+
+    def _range(self, op: Range) -> RangeResult:
+        if not op.range_end and op.revision <= 0:
+            return point(op, self._state.live.get(op.key), self.revision)
+        view = View(self._state, op.revision if op.revision > 0 else self._next - 1, op.key, op.range_end)
+        view.follow()
+        if op.revision > 0:
+            view.set_back(self.events)
+        kvs: list[KeyValue] = []
+        while not (view.ended or op.count_only):
+            kvs += view.take()
+        return answer(op, kvs, view.count(), self.revision)
 
     def _put(self, op: Put) -> PutResult:
-        old = self._state.live.get(op.key)
-        revision = self._next
+        key, value, lease, revision = op.key, op.value, op.lease, self._next
+        old = self._state.live.get(key)
         if old is None:
-            kv = KeyValue(op.key, op.value, revision, revision, 1, op.lease)
+            kv = KeyValue(key, value, revision, revision, 1, lease)
         else:
+            _, held, create, _, version, held_lease = old
             kv = KeyValue(
-                op.key,
-                old.value if op.ignore_value else op.value,
-                old.create_revision,
+                key,
+                held if op.ignore_value else value,
+                create,
                 revision,
-                old.version + 1,
-                old.lease if op.ignore_lease else op.lease,
+                version + 1,
+                held_lease if op.ignore_lease else lease,
             )
-        self._state.set(kv)
+        self._state.set(kv, old)
         self.events.append(Event("PUT", kv, old))
         return PutResult(revision, old if op.prev_kv else None)
 

@@ -125,6 +125,11 @@ def needs_all(request: Range) -> bool:
     )
 
 
+def point(request: Range, kv: KeyValue | None, revision: int) -> RangeResult:
+    """The answer to a request for one key."""
+    return answer(request, [kv], 1, revision) if kv is not None else RangeResult([], 0, False, revision)
+
+
 def answer(request: Range, kvs: list[KeyValue], count: int, revision: int) -> RangeResult:
     """`kvs`: those of the range in order, at least one more than the limit if there are."""
     if request.count_only:
