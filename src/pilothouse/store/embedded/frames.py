@@ -84,9 +84,8 @@ def frames(source: Source, first: int, *, tearable: bool) -> Iterator[tuple[byte
         length = 0
         if head is not None and head[1] == sequence:
             length, _, checksum = head
-            body = source.read(at + HEAD_SIZE, length + 1)
-            payload = body[:-1]
-            if len(payload) == length and body[-1:] == _TAIL and zlib.crc32(payload) == checksum:
+            payload, tail = source.read(at + HEAD_SIZE, length), source.read(at + HEAD_SIZE + length, 1)
+            if len(payload) == length and tail == _TAIL and zlib.crc32(payload) == checksum:
                 at, sequence = at + OVERHEAD + length, sequence + 1
                 yield payload, at
                 continue

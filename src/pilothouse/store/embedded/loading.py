@@ -5,8 +5,10 @@ from __future__ import annotations
 from sortedcontainers import SortedList
 
 from pilothouse.store.embedded.records import BadRecord
-from pilothouse.store.embedded.state import KEY_OVERHEAD, State, size_of
+from pilothouse.store.embedded.state import KEY_OVERHEAD, State
 from pilothouse.store.interface import Event, KeyValue
+
+_new = tuple.__new__
 
 
 class Loading:
@@ -18,31 +20,29 @@ class Loading:
         self.meta: dict[str, bytes] = {}
         self.term = 0
 
-    def load_key(self, kv: KeyValue, sub: int) -> None:
+    def load_keys(self, kvs: list[KeyValue], subs: list[int]) -> None:
         state = self.state
-        state.live[kv.key] = kv
-        state.size += size_of(kv)
-        if sub:
-            state.subs[kv.key] = sub
+        state.live.update(zip([kv[0] for kv in kvs], kvs, strict=True))
+        state.size += sum([len(kv[0]) + len(kv[1]) for kv in kvs]) + KEY_OVERHEAD * len(kvs)
+        if any(subs):
+            for kv, sub in zip(kvs, subs, strict=True):
+                state.set_sub(kv, sub)
 
-    def load_put(self, revision: int, kv: KeyValue) -> None:
+    def load_changes(self, revision: int, kvs: list[KeyValue]) -> None:
         state = self.state
-        old = state.live.get(kv.key)
-        state.live[kv.key] = kv
-        state.size += size_of(kv)
-        state.history.setdefault(revision, []).append(Event("PUT", kv, old))
-
-    def load_delete(self, revision: int, key: bytes) -> None:
-        state = self.state
-        old = state.live.pop(key, None)
-        state.size += len(key) + KEY_OVERHEAD
-        state.history.setdefault(revision, []).append(Event("DELETE", KeyValue(key, b"", 0, revision, 0), old))
-
-    def load_revision(self, revision: int) -> None:
-        state = self.state
-        if len(state.history) > 1 and revision != state.applied + 1:
+        if state.history and revision != state.applied + 1:
             raise BadRecord(f"revision {revision} follows revision {state.applied}")
-        state.applied = revision
+        live, events, size = state.live, [], 0
+        for kv in kvs:
+            key = kv[0]
+            size += len(key) + len(kv[1])
+            if kv[4]:
+                events.append(_new(Event, ("PUT", kv, live.get(key))))
+                live[key] = kv
+            else:
+                events.append(Event("DELETE", kv, live.pop(key, None)))
+        state.size += size + KEY_OVERHEAD * len(kvs)
+        state.commit(revision, events)
 
     def load_lease(self, lease: int, ttl_s: int, left_s: float) -> None:
         self.leases[lease] = (ttl_s, left_s)

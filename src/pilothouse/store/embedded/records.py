@@ -8,7 +8,7 @@ keys. Each sets state rather than changing it, so that one which is read twice d
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Protocol
 
 from pilothouse.store.interface import Event, KeyValue
@@ -28,6 +28,9 @@ CHANGES_OVERHEAD = _CHANGES.size
 DELETE_OVERHEAD = _DELETE.size
 
 
+_new = tuple.__new__  # half of what a named tuple's own costs, for what is made by the million
+
+
 class BadRecord(Exception):
     """A record that no version of this program wrote."""
 
@@ -35,14 +38,12 @@ class BadRecord(Exception):
 class Loader(Protocol):
     """Takes what the records say, in order."""
 
-    def load_key(self, kv: KeyValue, sub: int) -> None: ...
+    def load_keys(self, kvs: list[KeyValue], subs: list[int]) -> None:
+        """`subs`: which change of its revision made each."""
+        ...
 
-    def load_put(self, revision: int, kv: KeyValue) -> None: ...
-
-    def load_delete(self, revision: int, key: bytes) -> None: ...
-
-    def load_revision(self, revision: int) -> None:
-        """All changes of the revision were given."""
+    def load_changes(self, revision: int, kvs: list[KeyValue]) -> None:
+        """All that the revision did; version 0 is a deletion."""
         ...
 
     def load_lease(self, lease: int, ttl_s: int, left_s: float) -> None: ...
@@ -60,12 +61,11 @@ class Loader(Protocol):
         ...
 
 
-def encode_keys(kvs: Iterable[KeyValue], subs: Mapping[bytes, int]) -> bytes:
-    """`subs`: which change of its revision made it, where that is not the first."""
+def encode_keys(versions: Iterable[tuple[KeyValue, int]]) -> bytes:
+    """Each with which change of its revision made it."""
     parts: list[bytes] = []
-    for key, value, create, mod, version, lease in kvs:
-        head = _KEY.pack(KEY, len(key), len(value), create, mod, version, lease, subs.get(key, 0))
-        parts += (head, key, value)
+    for (key, value, create, mod, version, lease), sub in versions:
+        parts += (_KEY.pack(KEY, len(key), len(value), create, mod, version, lease, sub), key, value)
     return b"".join(parts)
 
 
@@ -114,13 +114,7 @@ def decode(payload: bytes, loader: Loader) -> bool:
             if type_ == CHANGES:
                 at = _decode_changes(payload, at, loader)
             elif type_ == KEY:
-                _, key_len, value_len, create, mod, version, lease, sub = _KEY.unpack_from(payload, at)
-                middle = at + _KEY.size + key_len
-                kv = KeyValue(
-                    payload[at + _KEY.size : middle], payload[middle : middle + value_len], create, mod, version, lease
-                )
-                at = middle + value_len
-                loader.load_key(kv, sub)
+                at = _decode_keys(payload, at, loader)
             elif type_ == LEASE:
                 loader.load_lease(*_LEASE.unpack_from(payload, at)[1:])
                 at += _LEASE.size
@@ -156,23 +150,46 @@ def _decode_meta(payload: bytes, at: int, loader: Loader) -> int:
     return int(end)
 
 
+def _decode_keys(payload: bytes, at: int, loader: Loader) -> int:
+    """All keys that follow each other."""
+    length, size, unpack = len(payload), _KEY.size, _KEY.unpack_from
+    kvs: list[KeyValue] = []
+    subs: list[int] = []
+    while at < length and payload[at] == KEY:
+        _, key_len, value_len, create, mod, version, lease, sub = unpack(payload, at)
+        at += size
+        middle = at + key_len
+        end = middle + value_len
+        if create == mod:
+            create = mod  # one object for both
+        kvs.append(_new(KeyValue, (payload[at:middle], payload[middle:end], create, mod, version, lease)))
+        subs.append(sub)
+        at = end
+    loader.load_keys(kvs, subs)
+    return at
+
+
 def _decode_changes(payload: bytes, at: int, loader: Loader) -> int:
     _, revision, count = _CHANGES.unpack_from(payload, at)
     at += _CHANGES.size
+    size, unpack = _PUT.size, _PUT.unpack_from
+    kvs: list[KeyValue] = []
     for _ in range(count):
         if payload[at] == PUT:
-            _, key_len, value_len, create, version, lease = _PUT.unpack_from(payload, at)
-            at += _PUT.size
+            _, key_len, value_len, create, version, lease = unpack(payload, at)
+            at += size
             middle = at + key_len
-            kv = KeyValue(payload[at:middle], payload[middle : middle + value_len], create, revision, version, lease)
-            at = middle + value_len
-            loader.load_put(revision, kv)
+            end = middle + value_len
+            if create == revision:
+                create = revision  # one object for both
+            kvs.append(_new(KeyValue, (payload[at:middle], payload[middle:end], create, revision, version, lease)))
+            at = end
         else:
             type_, key_len = _DELETE.unpack_from(payload, at)
             if type_ != DELETE:
                 raise BadRecord(f"change type {type_}")
             at += _DELETE.size
-            loader.load_delete(revision, payload[at : at + key_len])
+            kvs.append(KeyValue(payload[at : at + key_len], b"", 0, revision, 0))
             at += key_len
-    loader.load_revision(revision)
+    loader.load_changes(revision, kvs)
     return at

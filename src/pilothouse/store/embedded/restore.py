@@ -56,7 +56,7 @@ def _payloads(
                 base[version.kv.key] = version
     keys = iter(sorted(base.values(), key=attrgetter("kv.key")))
     while some := list(islice(keys, _SLICE)):
-        yield records.encode_keys((v.kv for v in some), {v.kv.key: v.sub for v in some})
+        yield records.encode_keys((v.kv, v.sub) for v in some)
     yield records.encode_compact(compacted)
     if first is not None:
         yield _changes(*first)

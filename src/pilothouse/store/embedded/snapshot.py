@@ -21,7 +21,7 @@ async def slices(state: State, last: int, clock: Clock) -> AsyncIterator[bytes]:
         while not view.ended:
             while not view.follow(_SLICE):
                 await clock.sleep(0)
-            yield records.encode_keys(view.take(_SLICE), state.subs)
+            yield records.encode_keys((kv, state.old_sub_of(kv)) for kv in view.take(_SLICE))
     yield records.encode_compact(state.compacted)
     parts: list[bytes] = []
     size = 0

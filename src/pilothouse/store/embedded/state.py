@@ -38,9 +38,9 @@ class State:
         self.applied = 1  # the newest revision
         self.compacted = -1  # the oldest that may be read; etcd's number for none, seen in answers
         self.floor = 2  # the oldest whose events are held
-        self.subs: dict[
-            bytes, int
-        ] = {}  # which change of its revision made the version before `floor`, if not the first
+        # Which change of its revision made a version before `floor`, if not the first. By revision, since one dict of all
+        # keys would hold the loop whenever it grows.
+        self._subs: dict[int, dict[bytes, int]] = {}
         self.size = 0  # of all versions held
         self._pins: Counter[int] = Counter()
 
@@ -107,9 +107,18 @@ class State:
     def sub_of(self, kv: KeyValue) -> int:
         """Which change of its revision made `kv`."""
         if kv.mod_revision < self.floor:
-            return self.subs.get(kv.key, 0)
+            return self.old_sub_of(kv)
         events = self.history[kv.mod_revision]
         return next((i for i, event in enumerate(events) if event.kv is kv), 0) if len(events) > 1 else 0
+
+    def old_sub_of(self, kv: KeyValue) -> int:
+        """The same of a version before `floor`."""
+        subs = self._subs.get(kv.mod_revision)
+        return subs.get(kv.key, 0) if subs is not None else 0
+
+    def set_sub(self, kv: KeyValue, sub: int) -> None:
+        if sub:
+            self._subs.setdefault(kv.mod_revision, {})[kv.key] = sub
 
     # Compaction
 
@@ -137,14 +146,18 @@ class State:
             for sub, (type_, kv, prev) in enumerate(events):
                 if prev is not None:
                     self.size -= size_of(prev)
+                    self._forget_sub(prev)
                 if type_ == "DELETE":
                     self.size -= size_of(kv)
-                if sub and type_ == "PUT":
-                    self.subs[kv.key] = sub
-                elif self.subs:
-                    self.subs.pop(kv.key, None)
+                elif sub:
+                    self.set_sub(kv, sub)
             limit -= len(events) + 1
             self.floor += 1
+
+    def _forget_sub(self, kv: KeyValue) -> None:
+        subs = self._subs.get(kv.mod_revision)
+        if subs is not None and subs.pop(kv.key, 0) and not subs:
+            del self._subs[kv.mod_revision]
 
     def slice(self, low: int, high: int) -> list[KeyValue]:
         """The live keys at places [low, high) of their order."""
