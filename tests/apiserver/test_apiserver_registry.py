@@ -11,6 +11,7 @@ from memory_store import MemoryStore
 
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj
+from pilothouse.apiserver.registry import watchcache
 from pilothouse.apiserver.registry.entries import Entry, encode_value, with_revision
 from pilothouse.apiserver.registry.feed import Feed
 from pilothouse.apiserver.registry.resources import Registry, ServedResource, built_in, version_order
@@ -138,6 +139,35 @@ async def test_replay_and_its_limit(store: MemoryStore, served: ServedResource) 
     with pytest.raises(StatusError) as gone:
         cache.watch(after=first - 1, limit=10)
     assert (gone.value.code, gone.value.reason) == (410, "Expired")
+    await feed.stop()
+
+
+async def test_the_past_is_packed_and_reads_as_it_was(
+    store: MemoryStore, served: ServedResource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchcache, "_FRESH_MOST", 2)
+    feed, storage = await storage_of(store, served)
+    cache = storage.cache
+    await cache.ready()
+    first, key = store.now, b"/registry/configmaps/a/x"
+    said = [{"n": str(i), "long": "".join(chr(97 + j * j % 26) for j in range(900))} for i in range(8)]
+    for data in said:
+        await store.put(Put(key, orjson.dumps(config_map("x", **data))))
+        await feed.fresh()
+    await store.delete(Delete(key))
+    await feed.fresh()
+    packed = [event.entry for event in cache._history if event.entry._packed is not None]
+    assert len(packed) >= 5
+    meta = [entry.metadata() for entry in packed[:2]]
+    watcher = cache.watch(after=first, predicate=lambda entry: entry.obj["data"]["n"] != "3", limit=10)
+    taken = await watcher.take()
+    assert taken is not None
+    assert [d.type for d in taken] == ["ADDED", "MODIFIED", "MODIFIED", "DELETED", "ADDED", *["MODIFIED"] * 3, "DELETED"]
+    assert [d.entry.obj["data"] for d in taken] == [*said[:3], said[2], *said[4:], said[7]]
+    for one in taken:
+        assert orjson.loads(one.entry.json(served)) == one.entry.obj
+        assert one.entry.obj["metadata"]["resourceVersion"] == str(one.entry.revision)
+    assert [orjson.loads(found)["name"] for found in meta] == ["x", "x"]
     await feed.stop()
 
 

@@ -12,6 +12,7 @@ import orjson
 from pilothouse.api import errors
 from pilothouse.api.codec import rawtext, text
 from pilothouse.api.objects import Obj
+from pilothouse.store.packing import Packed, Packer
 from pilothouse.api.types import holds_raw
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Entry:
         "_labels",
         "_meta_end",
         "_obj",
+        "_packed",
         "_shown",
         "_splice",
         "_value",
@@ -82,6 +84,7 @@ class Entry:
                 _RECENT.add(self)
         else:
             self._value, self._splice = b"", 0
+        self._packed: tuple[Packed, int] | None = None  # in place of _value and _splice
         self._encoded: dict[object, bytes] | None = None
         self._shown: dict[ServedResource, Obj | None] | None = None  # of custom resources; None: as it is
         self._labels: dict[str, str] | None = None
@@ -112,6 +115,17 @@ class Entry:
     def forget(self) -> None:
         """The object is read again when it is next asked for."""
         self._obj = None
+
+    def pack(self, packer: Packer) -> None:
+        """Of the past: it takes little space until it is asked for."""
+        packed = packer.pack("", self._value) if self._splice else None
+        if packed is not None:
+            self._packed = (packed, self._splice)
+            self._value, self._splice, self._obj, self._encoded = b"", 0, None, None
+
+    def _unpack(self) -> None:
+        if self._packed is not None:
+            self._value, self._splice, self._packed = self._packed[0].unpack(), self._packed[1], None
 
     @property
     def size(self) -> int:
@@ -169,9 +183,11 @@ class Entry:
         return self._shown is not None and served in self._shown
 
     def _json(self) -> bytes:
+        if not self._splice:
+            if self._packed is None:
+                return text.to_json(self._obj)
+            self._unpack()
         at = self._splice
-        if not at:
-            return text.to_json(self._obj)
         return b'%b"resourceVersion":"%d",%b' % (self._value[:at], self.revision, self._value[at:])
 
     def json(self, served: ServedResource) -> bytes:
@@ -196,6 +212,7 @@ class Entry:
 
     def metadata(self) -> bytes:
         """JSON of the object's metadata."""
+        self._unpack()
         at, end = self._splice, self._meta_end
         if at and not end:
             # What stands from the place of the revision on is the rest of the metadata, exactly as it is written alone.
@@ -223,6 +240,7 @@ class Entry:
 
     def at(self, revision: int) -> Entry:
         """The same object as of a later revision: how a deletion shows it."""
+        self._unpack()
         obj = None if self._obj is None else with_revision(self._obj, revision)
         return Entry(self.stored, self.key, revision, obj, self._value)
 
@@ -233,15 +251,15 @@ class _Recent:
 
     def __init__(self, most_bytes: int) -> None:
         self._most, self._bytes = most_bytes, 0
-        self._entries: deque[Entry] = deque()
+        self._entries: deque[tuple[Entry, int]] = deque()
 
     def add(self, entry: Entry) -> None:
-        entries = self._entries
-        entries.append(entry)
-        self._bytes += entry.size
+        entries, size = self._entries, entry.size
+        entries.append((entry, size))
+        self._bytes += size
         while self._bytes > self._most:
-            old = entries.popleft()
-            self._bytes -= old.size
+            old, size = entries.popleft()
+            self._bytes -= size
             old.forget()
 
 

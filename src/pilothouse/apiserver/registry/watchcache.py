@@ -23,6 +23,7 @@ from pilothouse.apiserver.registry.resources import Stored
 from pilothouse.apiserver.registry.watching import CacheEvent, Predicate, Trigger, Watcher, Watchers
 from pilothouse.clock import Clock
 from pilothouse.store.interface import Event, KeyValue, Range, Store, prefix_end
+from pilothouse.store.packing import Packer
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ _PAGE_KEYS = 500  # decoded without a pause
 _EXPECTED_MOST = 1000  # writes under way
 _HISTORY_LEAST = 1000  # events kept whatever their age
 _HISTORY_MOST = 100_000
+_FRESH_MOST = 500  # replaced objects that watchers may be about to get
 _HISTORY_S = 75.0  # younger ones are kept past _HISTORY_LEAST (upstream's eventFreshDuration)
 
 
@@ -48,6 +50,8 @@ class WatchCache:
         self.stored, self._store, self._feed, self._clock = stored, store, feed, clock
         self._entries: SortedDict[str, Entry] = SortedDict()
         self._history: deque[CacheEvent] = deque()
+        self._replaced: deque[Entry] = deque()  # of the history, what is not packed yet
+        self._packer = Packer()
         self._oldest = 0  # the history holds every event after this revision
         self._changed_at = 0
         self._base = 0  # the revision of the state that the cache was filled with
@@ -100,6 +104,7 @@ class WatchCache:
             self._entries = SortedDict(found)
             self._indexes.clear()
             self._history.clear()
+            self._replaced.clear()
             self._base = self._oldest = self._changed_at = revision
             self._filled = True
             pending, self._pending = self._pending, []
@@ -169,6 +174,7 @@ class WatchCache:
                     continue
                 self._indexes.update(previous, None)
                 event = CacheEvent("DELETED", previous.at(revision), previous, revision, now_s)
+                self._replaced.append(event.entry)
             else:
                 entry = self._entry_of(key, kv.value, revision) or self._decode(kv)
                 if entry is None:
@@ -178,9 +184,13 @@ class WatchCache:
                 self._indexes.update(previous, entry)
                 event = CacheEvent("MODIFIED" if previous else "ADDED", entry, previous, revision, now_s)
             self._history.append(event)
+            if previous is not None:
+                self._replaced.append(previous)
             self._changed_at = revision
             self.watchers.hand_out(event)
         self._trim(now_s)
+        while len(self._replaced) > _FRESH_MOST:
+            self._replaced.popleft().pack(self._packer)
 
     def _trim(self, now_s: float) -> None:
         history = self._history

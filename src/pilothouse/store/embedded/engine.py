@@ -216,6 +216,7 @@ class EmbeddedStore:
         if transaction.events:
             self._state.commit(transaction.revision, transaction.events)
             self._commits.record(records.encode_changes(transaction.revision, transaction.events))
+            self._state.history.pack()
 
     def _check_open(self) -> None:
         error = self._stopped or self._commits.error

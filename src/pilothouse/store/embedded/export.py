@@ -54,7 +54,7 @@ def exporting(state: State, revision: int, clock: Clock) -> Iterator[AsyncIterat
 
 async def _held(state: State, revision: int, compacted: int, oldest: int, clock: Clock) -> AsyncIterator[list[Version]]:
     runs = await _base(state, max(compacted, oldest), compacted, clock)
-    runs.append([kv for type_, kv, _ in state.history.get(compacted, ()) if type_ == "DELETE"])
+    runs.append([kv for type_, kv, _ in state.history.get(compacted) if type_ == "DELETE"])
     async for some in _merged(state, runs, clock):
         yield some
     async for some in _since(state, max(compacted, oldest) + 1, revision, clock):
@@ -64,7 +64,7 @@ async def _held(state: State, revision: int, compacted: int, oldest: int, clock:
 async def _since(state: State, first: int, last: int, clock: Clock) -> AsyncIterator[list[Version]]:
     found: list[Version] = []
     for number in range(first, last + 1):
-        found += _of(number, state.history.get(number, ()))
+        found += _of(number, state.history.get(number))
         if len(found) >= _SLICE:
             yield found
             found = []

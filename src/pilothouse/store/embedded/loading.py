@@ -69,7 +69,7 @@ class Loading:
         """Builds what is derived."""
         state = self.state
         state.keys = SortedList(state.live)
-        state.floor = next(iter(state.history), state.applied + 1)
+        state.floor = state.history.first() or state.applied + 1
         for kv in state.live.values():
             if kv.lease:
                 state.attached.setdefault(kv.lease, set()).add(kv.key)

@@ -8,7 +8,7 @@ keys. Each sets state rather than changing it, so that one which is read twice d
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from pilothouse.store.interface import Event, KeyValue
@@ -69,7 +69,7 @@ def encode_keys(versions: Iterable[tuple[KeyValue, int]]) -> bytes:
     return b"".join(parts)
 
 
-def encode_changes(revision: int, events: list[Event]) -> bytes:
+def encode_changes(revision: int, events: Sequence[Event]) -> bytes:
     parts = [_CHANGES.pack(CHANGES, revision, len(events))]
     for type_, (key, value, create, _, version, lease), _ in events:
         if type_ == "PUT":

@@ -27,7 +27,7 @@ async def slices(state: State, last: int, clock: Clock) -> AsyncIterator[bytes]:
     size = 0
     for revision in range(base + 1, last + 1):
         events = state.history.get(revision)
-        if events is None:
+        if not events:
             continue  # a restored store has not all
         parts.append(records.encode_changes(revision, events))
         size += len(events)

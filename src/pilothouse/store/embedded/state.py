@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from sortedcontainers import SortedList
 
+from pilothouse.store.embedded.history import History
 from pilothouse.store.interface import Compacted, Event, FutureRevision, KeyValue
 
 KEY_OVERHEAD = 44  # what a record takes on disk beside its key and value
@@ -33,7 +34,7 @@ class State:
     def __init__(self) -> None:
         self.live: dict[bytes, KeyValue] = {}
         self.keys: SortedList = SortedList()
-        self.history: dict[int, list[Event]] = {}
+        self.history = History()
         self.attached: dict[int, set[bytes]] = {}  # lease: its keys
         self.applied = 1  # the newest revision
         self.compacted = -1  # the oldest that may be read; etcd's number for none, seen in answers
@@ -81,7 +82,7 @@ class State:
             self.attached.setdefault(after, set()).add(key)
 
     def commit(self, revision: int, events: list[Event]) -> None:
-        self.history[revision] = events
+        self.history.put(revision, events)
         self.applied = revision
 
     # Reads
@@ -108,8 +109,8 @@ class State:
         """Which change of its revision made `kv`."""
         if kv.mod_revision < self.floor:
             return self.old_sub_of(kv)
-        events = self.history[kv.mod_revision]
-        return next((i for i, event in enumerate(events) if event.kv is kv), 0) if len(events) > 1 else 0
+        events = self.history.get(kv.mod_revision)
+        return next((i for i, event in enumerate(events) if event.kv.key == kv.key), 0) if len(events) > 1 else 0
 
     def old_sub_of(self, kv: KeyValue) -> int:
         """The same of a version before `floor`."""
@@ -142,7 +143,7 @@ class State:
         """Forgets what compaction made unreadable and nobody reads, about `limit` events of it."""
         end = self._prune_end()
         while self.floor < end and limit > 0:
-            events = self.history.pop(self.floor, [])
+            events = self.history.pop(self.floor)
             for sub, (type_, kv, prev) in enumerate(events):
                 if prev is not None:
                     self.size -= size_of(prev)

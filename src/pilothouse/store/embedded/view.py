@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import TypeVar
@@ -46,12 +47,12 @@ class View:
         state = self._state
         while self._seen < state.applied and limit > 0:
             self._seen += 1
-            events = state.history.get(self._seen, ())
+            events = state.history.get(self._seen)
             self.set_back(events)
             limit -= len(events) + 1
         return self._seen == state.applied
 
-    def set_back(self, events: list[Event] | tuple[Event, ...]) -> None:
+    def set_back(self, events: Sequence[Event]) -> None:
         changed, start, end = self._changed, self._start, self._end
         fresh = []
         for type_, kv, prev in events:

@@ -156,7 +156,7 @@ class EmbeddedWatch:
             found: list[Event] = []
             seen, size, stop = 0, 0, min(self._next + _SLICE, self._hub.durable + 1)
             while self._next < stop and seen < _SLICE and size < BACKLOG_BYTES:
-                events = state.history.get(self._next, ())
+                events = state.history.get(self._next)
                 wanted = [event for event in events if inside(event.kv.key, key, range_end)]
                 found += wanted
                 seen += len(events)
@@ -260,7 +260,7 @@ class Hub:
             return
         found: dict[Group, list[Event]] = {}
         for revision in range(first, durable + 1):
-            for event in self.state.history.get(revision, ()):
+            for event in self.state.history.get(revision):
                 key = event.kv.key
                 for group in self._by_key.get(key, ()):
                     found.setdefault(group, []).append(event)
