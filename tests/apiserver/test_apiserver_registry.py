@@ -162,7 +162,15 @@ async def test_the_past_is_packed_and_reads_as_it_was(
     watcher = cache.watch(after=first, predicate=lambda entry: entry.obj["data"]["n"] != "3", limit=10)
     taken = await watcher.take()
     assert taken is not None
-    assert [d.type for d in taken] == ["ADDED", "MODIFIED", "MODIFIED", "DELETED", "ADDED", *["MODIFIED"] * 3, "DELETED"]
+    assert [d.type for d in taken] == [
+        "ADDED",
+        "MODIFIED",
+        "MODIFIED",
+        "DELETED",
+        "ADDED",
+        *["MODIFIED"] * 3,
+        "DELETED",
+    ]
     assert [d.entry.obj["data"] for d in taken] == [*said[:3], said[2], *said[4:], said[7]]
     for one in taken:
         assert orjson.loads(one.entry.json(served)) == one.entry.obj

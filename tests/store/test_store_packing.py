@@ -17,7 +17,10 @@ from pilothouse.store.packing import Packer
 _REVISIONS = 1_200
 
 
-@given(st.binary(min_size=400, max_size=2_000), st.lists(st.tuples(st.integers(0, 2_000), st.binary(max_size=700)), max_size=40))
+@given(
+    st.binary(min_size=400, max_size=2_000),
+    st.lists(st.tuples(st.integers(0, 2_000), st.binary(max_size=700)), max_size=40),
+)
 def test_what_is_packed_is_unpacked(first: bytes, edits: list[tuple[int, bytes]]) -> None:
     packer, value = Packer(), first
     for at, put in edits:

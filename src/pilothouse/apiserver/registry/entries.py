@@ -12,8 +12,8 @@ import orjson
 from pilothouse.api import errors
 from pilothouse.api.codec import rawtext, text
 from pilothouse.api.objects import Obj
-from pilothouse.store.packing import Packed, Packer
 from pilothouse.api.types import holds_raw
+from pilothouse.store.packing import Packed, Packer
 
 if TYPE_CHECKING:
     from pilothouse.api.kinds.kind import Kind
