@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from pilothouse.api import errors
+from pilothouse.api import errors, gates
 from pilothouse.api.errors import StatusError
 from pilothouse.api.exchange import Request, Response, UserInfo
 from pilothouse.apiserver import (
@@ -64,9 +64,6 @@ _HANDLERS: Final[dict[str, Callable[[Scope], Awaitable[Response]]]] = {
 }
 
 
-_CBOR_GATE: Final = "CBORServingAndStorage"
-
-
 class APIServer:
     """`await start()`, `await handle(request)`, `await stop()`. `objects` is the server's own view of the cluster."""
 
@@ -78,6 +75,7 @@ class APIServer:
         self.core = Core(store, clock, self.config, self.registry, feed, leases, self.handle)
         self.objects = StoredObjects(self.core)
         self.ready = False
+        self._gates = features.enabled(self.config.feature_gates)
         self._limit = flowcontrol.Limit(self.config.max_requests_inflight, self.config.max_mutating_requests_inflight)
         self._classifier = Classifier(self.objects)
         self._metrics = Metrics(clock.now())
@@ -87,13 +85,14 @@ class APIServer:
     async def start(self) -> None:
         """Returns once the server can answer. What a new cluster holds from the start is in place then."""
         try:
-            await self._start()
+            with gates.opening(self._gates):
+                await self._start()
         except BaseException:
             await self.stop()
             raise
 
     async def _start(self) -> None:
-        if _CBOR_GATE in features.enabled(self.config.feature_gates):
+        if gates.is_open("CBORServingAndStorage"):
             self.core.forms = negotiation.WITH_CBOR
         self.registry.add(*built_in(self.config.runtime_config, self.config.feature_gates))
         await self.core.feed.start()
@@ -129,6 +128,10 @@ class APIServer:
 
     async def handle(self, request: Request) -> Response:
         """Answers any request; raises nothing but cancellation. A `request.user` on entry is a trusted transport's."""
+        with gates.opening(self._gates):
+            return await self._handled(request)
+
+    async def _handled(self, request: Request) -> Response:
         local = request.user is not None
         started_s = self.clock.monotonic()
         info: RequestInfo | None = None

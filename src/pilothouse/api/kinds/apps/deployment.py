@@ -7,6 +7,7 @@ from typing import Any
 from pilothouse.api import field
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.apps.rolling import amount
+from pilothouse.api.kinds.common.gated import drop
 from pilothouse.api.kinds.common.int_or_percent import at_most_all, int_or_percent
 from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.selectors import same
@@ -48,6 +49,7 @@ def _prepare_update(new: Obj, old: Obj) -> None:
 def _prepare_status(new: Obj, old: Obj) -> None:
     """The controller writes its revision's annotation with the status; labels stay."""
     keep(new, old, "spec")
+    drop(workloads.TERMINATING, new, old)
     keep(new.setdefault("metadata", {}), meta(old), "labels")
 
 

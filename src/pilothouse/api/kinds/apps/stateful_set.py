@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pilothouse.api import field, names
+from pilothouse.api import field, gates, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.apps.rolling import amount
+from pilothouse.api.kinds.common.gated import Gated, drop, fields
 from pilothouse.api.kinds.common.int_or_percent import at_most_all, int_or_percent
 from pilothouse.api.kinds.common.render import internal, internals
 from pilothouse.api.kinds.common.selectors import is_usable, label_selector, labels
@@ -22,13 +23,14 @@ from pilothouse.api.kinds.core.podspec.spec import template as template_rules
 from pilothouse.api.kinds.core.podspec.templatemeta import annotation_map
 from pilothouse.api.kinds.core.podspec.warnings import template_warnings
 from pilothouse.api.kinds.kind import Kind
-from pilothouse.api.objects import Obj, meta
+from pilothouse.api.objects import Obj, get, meta
 from pilothouse.api.printing import age
 
 _COUNTS = (
     "replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration",
     "collisionCount",
 )  # fmt: skip
+_GATED = (Gated("MaxUnavailableStatefulSet", fields("spec.updateStrategy.rollingUpdate.maxUnavailable")),)
 _NEGATIVE = "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
 
 
@@ -43,7 +45,9 @@ def _default(obj: Obj) -> None:
         strategy["type"] = "RollingUpdate"
         workloads.absent(strategy, rollingUpdate={})
     if strategy["type"] == "RollingUpdate" and strategy.get("rollingUpdate") is not None:
-        workloads.absent(strategy["rollingUpdate"], partition=0, maxUnavailable=1)
+        workloads.absent(strategy["rollingUpdate"], partition=0)
+        if gates.is_open("MaxUnavailableStatefulSet"):
+            workloads.absent(strategy["rollingUpdate"], maxUnavailable=1)
     retention = spec["persistentVolumeClaimRetentionPolicy"]
     for name in ("whenDeleted", "whenScaled"):
         if not retention.get(name):
@@ -55,13 +59,24 @@ def _default(obj: Obj) -> None:
         CLAIM.default(claim)
 
 
-def _own(spec: Obj, lenient: Leniency, *, update: bool = False, any_template: bool = False) -> ErrorList:
-    """`update`: what cannot change is not judged again. `any_template`: the stored one was faulty already."""
+def _prepare_create(obj: Obj) -> None:
+    workloads.prepare_create(obj)
+    drop(_GATED, obj, None)
+
+
+def _prepare_update(new: Obj, old: Obj) -> None:
+    drop(_GATED, new, old)
+    workloads.prepare_update(new, old)
+
+
+def _own(spec: Obj, lenient: Leniency, *, before: Obj | None = None, any_template: bool = False) -> ErrorList:
+    """`before`: the stored spec, on update: what cannot change is not judged again. `any_template`: it was faulty already."""
+    update = before is not None
     found: ErrorList = []
     policy = spec.get("podManagementPolicy")
     if policy not in ("OrderedReady", "Parallel"):
         found.append(field.invalid("spec.podManagementPolicy", policy or "", "must be 'OrderedReady' or 'Parallel'"))
-    found += _strategy(spec.get("updateStrategy") or {})
+    found += _strategy(spec.get("updateStrategy") or {}, before)
     retention, at = spec.get("persistentVolumeClaimRetentionPolicy"), "spec.persistentVolumeClaimRetentionPolicy"
     if retention is not None:
         for name in ("whenDeleted", "whenScaled"):
@@ -77,17 +92,20 @@ def _own(spec: Obj, lenient: Leniency, *, update: bool = False, any_template: bo
     return found + _selector_and_template(spec, lenient, any_template=any_template)
 
 
-def _strategy(strategy: Obj) -> ErrorList:
+def _strategy(strategy: Obj, before: Obj | None) -> ErrorList:
     path, kind, rolling = "spec.updateStrategy", strategy.get("type"), strategy.get("rollingUpdate")
+    kinds = ["RollingUpdate", "OnDelete"]
+    if gates.is_open("StatefulSetRecreateStrategy") or get(before or {}, "updateStrategy", "type") == "Recreate":
+        kinds.append("Recreate")
     at = f"{path}.rollingUpdate"
-    if kind == "OnDelete":
+    if kind in kinds[1:]:
         if rolling is None:
             return []
         shown = internal("apps/v1.RollingUpdateStatefulSetStrategy", rolling)
         return [field.invalid(at, shown, "only allowed for updateStrategy 'RollingUpdate'")]
     if kind != "RollingUpdate":
         shown = internal("apps/v1.StatefulSetUpdateStrategy", strategy)
-        return [field.invalid(path, shown, "must be 'RollingUpdate' or 'OnDelete'")]
+        return [field.invalid(path, shown, f"must be {_or(kinds)}")]
     if rolling is None:
         return []
     found = forms.non_negative(rolling.get("partition"), f"{at}.partition")
@@ -98,6 +116,11 @@ def _strategy(strategy: Obj) -> ErrorList:
     if not amount(unavailable):
         found.append(field.invalid(here, unavailable, "cannot be 0"))
     return found + at_most_all(unavailable, here)
+
+
+def _or(kinds: list[str]) -> str:
+    *others, last = (f"'{kind}'" for kind in kinds)
+    return f"{', '.join(others)}{',' * (len(others) > 1)} or {last}"
 
 
 def _selector_and_template(spec: Obj, lenient: Leniency, *, any_template: bool) -> ErrorList:
@@ -139,8 +162,8 @@ def _validate(obj: Obj) -> ErrorList:
 def _validate_update(new: Obj, old: Obj) -> ErrorList:
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     lenient = stored_faults.leniency(before.get("template"))
-    faulty = bool(_own(before, lenient, update=True))
-    found = _own(spec, lenient, update=True, any_template=faulty)
+    faulty = bool(_own(before, lenient, before=before))
+    found = _own(spec, lenient, before=before, any_template=faulty)
     found += selected.immutable_selector(spec.get("selector"), before.get("selector"), "spec.selector")
     claims, at = spec.get("volumeClaimTemplates"), "spec.volumeClaimTemplates"
     shown = internals("core/v1.PersistentVolumeClaim", claims)
@@ -186,8 +209,8 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 KIND = Kind(
     default=_default,
-    prepare_create=workloads.prepare_create,
-    prepare_update=workloads.prepare_update,
+    prepare_create=_prepare_create,
+    prepare_update=_prepare_update,
     prepare_status=workloads.prepare_status,
     validate=_validate,
     validate_update=_validate_update,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pilothouse.api import field
+from pilothouse.api import field, gates
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.autoscaling import conversion, metrics
 from pilothouse.api.kinds.common import declarative
 from pilothouse.api.kinds.common.declarative import (
+    Check,
     covered,
     fields,
     minimum,
@@ -17,7 +18,7 @@ from pilothouse.api.kinds.common.declarative import (
     struct,
 )  # fmt: skip
 from pilothouse.api.kinds.common.quantities import non_negative
-from pilothouse.api.kinds.common.strategy import create, keep, update
+from pilothouse.api.kinds.common.strategy import drop_status, first_generation, keep, next_generation
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, copy, meta
 from pilothouse.api.printing import age
@@ -33,10 +34,21 @@ _UP: Final = {
     ],
 }
 _DOWN: Final = {"selectPolicy": "Max", "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
+
+
+def _least_replicas(before: int | None) -> int:
+    """What minReplicas may be, given the stored one."""
+    return 0 if before == 0 or gates.is_open("HPAScaleToZero") else 1
+
+
+def _enough(path: str, new: Any, old: Any, updating: bool) -> ErrorList:
+    return minimum(_least_replicas(old)).run(path, new, old, updating)
+
+
 _RULES = fields(
     {
         "spec": [
-            struct(fields({"minReplicas": [optional_pointer, minimum(0)], "maxReplicas": [required, minimum(1)]})),
+            struct(fields({"minReplicas": [optional_pointer, Check(_enough)], "maxReplicas": [required, minimum(1)]})),
         ]
     }
 )
@@ -57,6 +69,18 @@ def _default(obj: Obj) -> None:
             behavior[name] = copy(default) | given
 
 
+def _prepare_create(obj: Obj) -> None:
+    drop_status(obj)
+    if gates.is_open("HPAGeneration"):
+        first_generation(obj)
+
+
+def _prepare_update(new: Obj, old: Obj) -> None:
+    keep(new, old, "status")
+    if gates.is_open("HPAGeneration"):
+        next_generation(new, old, "spec")
+
+
 def _prepare_status(new: Obj, old: Obj) -> None:
     keep(new, old, "spec")
 
@@ -66,8 +90,9 @@ def _own(obj: Obj, old: Obj | None) -> ErrorList:
     least, most = spec.get("minReplicas"), spec.get("maxReplicas") or 0
     target, was = spec.get("scaleTargetRef") or {}, before.get("scaleTargetRef") or {}
     found: ErrorList = []
-    if least is not None and least < 0:
-        detail = "must be greater than or equal to 0"
+    bound = _least_replicas(before.get("minReplicas"))
+    if least is not None and least < bound:
+        detail = f"must be greater than or equal to {bound}"
         found.append(covered(field.invalid("spec.minReplicas", least, detail), "minimum"))
     if not most:
         found.append(covered(field.required("spec.maxReplicas", "must be set and greater than 0")))
@@ -175,8 +200,8 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 KIND = Kind(
     default=_default,
-    prepare_create=create,
-    prepare_update=update,
+    prepare_create=_prepare_create,
+    prepare_update=_prepare_update,
     prepare_status=_prepare_status,
     validate=_validate,
     validate_update=_validate_update,

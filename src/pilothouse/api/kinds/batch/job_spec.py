@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from pilothouse.api.kinds.common.gated import Gated, drop, fields
 from pilothouse.api.kinds.core.podspec import workloads
 from pilothouse.api.kinds.core.podspec.warnings import template_warnings
 from pilothouse.api.objects import Obj
 
 _COMPLETIONS_SOFT_LIMIT: Final = 100_000
 _PARALLELISM_SOFT_LIMIT: Final = 10_000
+_GATED: Final = (Gated("WorkloadWithJob", fields("scheduling")),)
 _MANY_INDEXES: Final = (
     "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, "
     "Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
@@ -26,9 +28,8 @@ def default_spec(spec: Obj) -> None:
 
 
 def drop_disabled(spec: Obj, old: Obj | None) -> None:
-    """WorkloadWithJob is off by default."""
-    if old is None or old.get("scheduling") is None:
-        spec.pop("scheduling", None)
+    """Changes spec: what stands behind a closed feature gate goes."""
+    drop(_GATED, spec, old)
 
 
 def spec_warnings(spec: Obj, path: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pilothouse.api import field, names
+from pilothouse.api import field, gates, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.batch.job_rules import job_spec
 from pilothouse.api.kinds.common.conditions import is_true
@@ -108,9 +108,12 @@ def _template(spec: Obj, old: Obj) -> ErrorList:
     suspended, status = bool(before.get("suspend")), old.get("status") or {}
     at_rest = not status.get("startTime") or is_true(status.get("conditions"), "Suspended")
     mutable = suspended and at_rest and not status.get("active")
-    if mutable:
+    redirected = mutable
+    if not gates.is_open("MutableSchedulingDirectivesForSuspendedJobs"):
+        redirected = suspended and not status.get("startTime")
+    if redirected:
         was = _with_directives(was, template)
-    if not mutable:
+    if not mutable or not gates.is_open("MutablePodResourcesForSuspendedJobs"):
         if same(template, was):
             return []
         shown = internal("core/v1.PodTemplateSpec", template)

@@ -6,25 +6,21 @@ from typing import Any, Final
 
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.common.gated import Gated, drop, fields
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
-# CoordinatedLeaderElection is off by default: its fields are dropped where they are not in use.
 OLDEST: Final = "OldestEmulationVersion"
-_GATED: Final = ("strategy", "preferredHolder")
+_GATED: Final = tuple(Gated("CoordinatedLeaderElection", fields(f"spec.{n}")) for n in ("strategy", "preferredHolder"))
 
 
 def _prepare_create(obj: Obj) -> None:
-    for name in _GATED:
-        (obj.get("spec") or {}).pop(name, None)
+    drop(_GATED, obj, None)
 
 
 def _prepare_update(new: Obj, old: Obj) -> None:
-    before = old.get("spec") or {}
-    for name in _GATED:
-        if before.get(name) is None:
-            (new.get("spec") or {}).pop(name, None)
+    drop(_GATED, new, old)
 
 
 def _validate(obj: Obj) -> ErrorList:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pilothouse.api.kinds.common.gated import Gated, drop, fields
 from pilothouse.api.kinds.common.strategy import keep, keep_spec
 from pilothouse.api.kinds.core import node_rules
 from pilothouse.api.kinds.kind import Kind
@@ -15,6 +16,8 @@ from pilothouse.api.printing import age
 
 _ROLE: Final = "node-role.kubernetes.io/"
 _OLD_ROLE: Final = "kubernetes.io/role"
+_GATED: Final = (Gated("InPlacePodVerticalScalingSchedulerPreemption", fields("spec.podPreemptionPolicy")),)
+_GATED_STATUS: Final = (Gated("KubeletInUserNamespace", fields("status.nodeInfo.runningInUserNamespace")),)
 
 
 def _default(obj: Obj) -> None:
@@ -37,23 +40,24 @@ def _pair_networks(spec: Obj) -> None:
 def _prepare_create(obj: Obj) -> None:
     if obj.get("spec"):
         obj["spec"].pop("configSource", None)
-        obj["spec"].pop("podPreemptionPolicy", None)
     if obj.get("status"):
         obj["status"].pop("config", None)
+    drop(_GATED, obj, None)
 
 
 def _prepare_update(new: Obj, old: Obj) -> None:
     keep(new, old, "status")
     before, spec = old.get("spec") or {}, new.get("spec") or {}
-    for name in ("configSource", "podPreemptionPolicy"):
-        if before.get(name) is None:
-            spec.pop(name, None)
+    if before.get("configSource") is None:
+        spec.pop("configSource", None)
+    drop(_GATED, new, old)
 
 
 def _prepare_status(new: Obj, old: Obj) -> None:
     keep_spec(new, old)
     if (old.get("status") or {}).get("config") is None and new.get("status"):
         new["status"].pop("config", None)
+    drop(_GATED_STATUS, new, old)
 
 
 def _roles(obj: Obj) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pilothouse.api import field
+from pilothouse.api import field, gates
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import node_labels, nodes
 from pilothouse.api.kinds.common.diffs import diff
@@ -119,7 +119,7 @@ def _validate_update(new: Obj, old: Obj) -> ErrorList:
     found = own + _mount_options(new) + own  # upstream asks twice
     found += _source_change(spec, before)
     found += immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
-    if was is not None and not _same_affinity(affinity, was):
+    if was is not None and not gates.is_open("MutablePVNodeAffinity") and not _same_affinity(affinity, was):
         value = None if affinity is None else internal("core/v1.VolumeNodeAffinity", affinity)
         detail = "field is immutable, except for updating from beta label to GA"
         found.append(field.invalid("nodeAffinity", value, detail))

@@ -8,6 +8,8 @@ from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative, selectors
 from pilothouse.api.kinds.common.diffs import diff
+from pilothouse.api.kinds.common.gated import Gated, drop
+from pilothouse.api.kinds.common.gated import fields as places
 from pilothouse.api.kinds.common.quantities import compare, parse, positive, round_list
 from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.resources import basic_quantity, is_native, quantity_value
@@ -25,6 +27,8 @@ _RESIZE_STATUSES: Final = (
     "ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible",
     "NodeResizePending",
 )  # fmt: skip
+_GATED: Final = (Gated("CrossNamespaceVolumeDataSource", places("dataSourceRef")),)
+_GATED_STATUS: Final = (Gated("CSIVolumeHealth", places("status.healthStatus")),)
 _RULES = declarative.fields({"status": [declarative.struct(declarative.fields({"healthStatus": HEALTH_STATUS}))]})
 
 
@@ -59,9 +63,9 @@ def _prepare_update(new: Obj, old: Obj) -> None:
 def _prepare_spec(spec: Obj, old: Obj | None) -> None:
     """Keeps dataSource and dataSourceRef the same, and drops what no populator could serve."""
     ref = spec.get("dataSourceRef")
-    if ref is not None and ref.get("namespace") and (old is None or old.get("dataSourceRef") is None):
-        del spec["dataSourceRef"]  # CrossNamespaceVolumeDataSource is off by default
-        ref = None
+    if ref is not None and ref.get("namespace"):
+        drop(_GATED, spec, old)
+        ref = spec.get("dataSourceRef")
     in_use = old is not None and (old.get("dataSource") is not None or old.get("dataSourceRef") is not None)
     if not in_use and ref is None and not _is_known_source(spec.get("dataSource")):
         spec.pop("dataSource", None)
@@ -91,8 +95,7 @@ def _is_known_source(source: Obj | None) -> bool:
 
 def _prepare_status(new: Obj, old: Obj) -> None:
     keep(new, old, "spec")
-    if get(old, "status", "healthStatus") is None and new.get("status"):
-        new["status"].pop("healthStatus", None)  # CSIVolumeHealth is off by default
+    drop(_GATED_STATUS, new, old)
 
 
 def claim_spec(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilothouse.api import names
+from pilothouse.api import gates, names
 from pilothouse.api.kinds.common import addresses
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import keep
@@ -35,7 +35,8 @@ def _prepare_create(obj: Obj) -> None:
         status["conditions"] = [dict(_GATED)]
     preparation.merge_label_keys(obj)
     preparation.sync_app_armor(obj)
-    podlevel.fill(spec)
+    if gates.is_open("PodLevelResourcesFixDefaulting"):
+        podlevel.fill(spec)
     status["qosClass"] = qos_class(spec)
 
 
@@ -49,7 +50,8 @@ def _stamp(new: Obj, old: Obj | None, now: str) -> None:
 def _prepare_update(new: Obj, old: Obj) -> None:
     spec, before = new.setdefault("spec", {}), old.get("spec") or {}
     keep(new, old, "status")
-    if spec.get("resources") is None and before.get("resources") is not None:
+    fixed = gates.is_open("PodLevelResourcesFixDefaulting")
+    if fixed and spec.get("resources") is None and before.get("resources") is not None:
         spec["resources"] = copy(before["resources"])
     drop_disabled(spec, new.get("metadata"), before)
     count(new, old)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pilothouse.api import field
+from pilothouse.api import field, gates
 from pilothouse.api.field import ErrorList, quote
 from pilothouse.api.kinds.common.diffs import diff
 from pilothouse.api.kinds.common.render import internal
@@ -22,6 +22,7 @@ from pilothouse.api.objects import Obj, copy, meta
 
 _RESIZABLE: Final = ("cpu", "memory")
 _RESIZED: Final = ("containers", "initContainers")
+_POD_LEVEL_GATE: Final = "InPlacePodLevelResourcesVerticalScaling"
 _ONLY: Final = "only cpu and memory resources"
 
 
@@ -73,8 +74,9 @@ def prepare_resize(new: Obj, old: Obj) -> None:
         for container, other in zip(own, wanted, strict=True):
             keep(container, other, "resources")
             keep(container, other, "resizePolicy")
-    if sent.get("resources") is not None:
+    if gates.is_open(_POD_LEVEL_GATE) and sent.get("resources") is not None:
         spec["resources"] = sent["resources"]
+    if gates.is_open("PodLevelResourcesFixDefaulting"):
         podlevel.fill(spec)
     _keep_but_spec(new, old, spec)
 
@@ -92,6 +94,9 @@ def validate_resize(new: Obj, old: Obj) -> ErrorList:
         found.append(field.invalid("spec", shown, "Pod QOS Class may not change as a result of resizing"))
     if not _node_resizes(old.get("status") or {}):
         found.append(field.forbidden("spec", "Pod running on node without support for resize"))
+    if not gates.is_open(_POD_LEVEL_GATE) and (_has_own(spec) or _has_own(before)):
+        detail = f"resize of pods with pod-level resources is forbidden when {_POD_LEVEL_GATE}Enabled feature gate "
+        return [*found, field.forbidden("", f"{detail}is disabled")]
     found += _pod_level(spec, before)
     moved = _order(spec, before)
     if moved:
@@ -110,9 +115,15 @@ def _node_resizes(status: Obj) -> bool:
     return True
 
 
+def _has_own(spec: Obj) -> bool:
+    """Resources of the pod as a whole."""
+    own = spec.get("resources") or {}
+    return bool(own.get("requests") or own.get("limits"))
+
+
 def _pod_level(spec: Obj, before: Obj) -> ErrorList:
     own, was = spec.get("resources"), before.get("resources")
-    if not any(part and (part.get("requests") or part.get("limits")) for part in (own, was)):
+    if not _has_own(spec) and not _has_own(before):
         return []
     if was is not None and own is None:
         return [field.forbidden("spec.resources", "pod-level resources cannot be removed")]

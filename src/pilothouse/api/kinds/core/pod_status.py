@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pilothouse.api import field
+from pilothouse.api import field, gates
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import addresses, declarative
 from pilothouse.api.kinds.common.quantities import parse
@@ -97,7 +97,7 @@ def _nominated(name: str, before: str, spec: Obj) -> ErrorList:
     if not name or name == before:
         return []
     found = forms.subdomain(name, at)
-    if spec.get("nodeName"):
+    if spec.get("nodeName") and gates.is_open("ClearingNominatedNodeNameAfterBinding"):
         found.append(field.forbidden(at, "may not be set on pods that are already bound to a node"))
     return found
 

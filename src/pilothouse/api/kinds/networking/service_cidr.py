@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pilothouse.api import field
+from pilothouse.api import field, gates
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import addresses
 from pilothouse.api.kinds.common.render import internal
@@ -12,6 +12,16 @@ from pilothouse.api.kinds.common.strategy import drop_status, update_status, upd
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
+
+
+def _prepare_create(obj: Obj) -> None:
+    if gates.is_open("ServiceCIDRStatusFieldWiping"):
+        drop_status(obj)
+
+
+def _prepare_update(new: Obj, old: Obj) -> None:
+    if gates.is_open("ServiceCIDRStatusFieldWiping"):
+        update_without_generation(new, old)
 
 
 def _family(text: str) -> int:
@@ -61,8 +71,8 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 KIND = Kind(
     status_reset_fields=frozenset({"metadata", "spec"}),
-    prepare_create=drop_status,
-    prepare_update=update_without_generation,
+    prepare_create=_prepare_create,
+    prepare_update=_prepare_update,
     prepare_status=update_status,
     validate=_validate,
     validate_update=_validate_update,

@@ -24,6 +24,8 @@ from pilothouse.api.kinds.common.declarative import (
     struct,
     unique,
 )
+from pilothouse.api.kinds.common.gated import Gated, drop
+from pilothouse.api.kinds.common.gated import fields as places
 from pilothouse.api.kinds.common.selectors import label_name
 from pilothouse.api.kinds.resource import expressions, forms
 from pilothouse.api.kinds.resource.forms import each, each_once, hide
@@ -106,12 +108,21 @@ def _default_count(part: Obj) -> None:
         part["count"] = 1
 
 
-def drop_disabled(claim: Obj) -> None:
-    """Fields of features that are off."""
-    for request in (claim.get("devices") or {}).get("requests") or ():
-        for part in [request.get("exactly"), *(request.get("firstAvailable") or ())]:
-            if part is not None:
-                part.pop("derivedAttributes", None)
+def _requested(name: str) -> tuple[str, str]:
+    return f"devices.requests.exactly.{name}", f"devices.requests.firstAvailable.{name}"
+
+
+CONSUMABLE: Final = places("devices.constraints.distinctAttribute", *_requested("capacity"))
+_GATED: Final = (
+    Gated("DRADeviceTaints", places(*_requested("tolerations"))),
+    Gated("DRAConsumableCapacity", CONSUMABLE),
+    Gated("DRADerivedAttributes", places(*_requested("derivedAttributes"))),
+)
+
+
+def drop_disabled(claim: Obj, old: Obj | None) -> None:
+    """Changes the spec of a claim: what stands behind closed feature gates goes."""
+    drop(_GATED, claim, old)
 
 
 def request_names(spec: Obj) -> dict[str, set[str]]:

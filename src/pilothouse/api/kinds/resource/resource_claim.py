@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pilothouse.api import field
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative
 from pilothouse.api.kinds.common.declarative import covered, fields, immutable, struct
+from pilothouse.api.kinds.common.gated import Gated, drop, in_use
+from pilothouse.api.kinds.common.gated import fields as places
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import drop_status, keep, keep_metadata
 from pilothouse.api.kinds.kind import Kind
@@ -18,6 +20,17 @@ from pilothouse.api.printing import age
 _RULES = fields({"spec": [immutable, struct(claims.CLAIM_RULES)]})
 _STATUS_RULES = fields({"status": [struct(claim_status.STATUS_RULES)]})
 
+_RESULTS: Final = "allocation.devices.results"
+_CONSUMED: Final = (
+    Gated("DRAConsumableCapacity", places(f"{_RESULTS}.shareID", f"{_RESULTS}.consumedCapacity", "devices.shareID")),
+)
+_GATED_STATUS: Final = (
+    Gated(
+        "DRADeviceBindingConditions", places(f"{_RESULTS}.bindingConditions", f"{_RESULTS}.bindingFailureConditions")
+    ),
+    Gated("DRAOptionalNodeOperations", places(f"{_RESULTS}.skipNodeOperations")),
+)
+
 
 def _default(obj: Obj) -> None:
     claims.default(obj.get("spec") or {}, flat=conversion.is_v1beta1(obj))
@@ -25,18 +38,21 @@ def _default(obj: Obj) -> None:
 
 def _prepare_create(obj: Obj) -> None:
     drop_status(obj)
-    claims.drop_disabled(obj.get("spec") or {})
+    claims.drop_disabled(obj.get("spec") or {}, None)
 
 
 def _prepare_update(new: Obj, old: Obj) -> None:
     keep(new, old, "status")
-    claims.drop_disabled(new.get("spec") or {})
+    claims.drop_disabled(new.get("spec") or {}, old.get("spec"))
 
 
 def _prepare_status(new: Obj, old: Obj) -> None:
     keep(new, old, "spec")
     keep_metadata(new, old)
     status, before = new.get("status") or {}, old.get("status") or {}
+    if not in_use(claims.CONSUMABLE, old.get("spec")):
+        drop(_CONSUMED, status, before)
+    drop(_GATED_STATUS, status, before)
     gone = _allocated(before) - _allocated(status)
     kept = [d for d in status.get("devices") or () if claim_status.shared_id(d) not in gone]
     if kept:

@@ -27,11 +27,11 @@ def _default(obj: Obj) -> None:
 
 
 def _prepare_create(obj: Obj) -> None:
-    claims.drop_disabled(_claim(obj))
+    claims.drop_disabled(_claim(obj), None)
 
 
-def _prepare_update(new: Obj, _old: Obj) -> None:
-    claims.drop_disabled(_claim(new))
+def _prepare_update(new: Obj, old: Obj) -> None:
+    claims.drop_disabled(_claim(new), _claim(old))
 
 
 def _own(obj: Obj) -> ErrorList:

@@ -8,6 +8,8 @@ from pilothouse.api import field
 from pilothouse.api.field import ErrorList, quote
 from pilothouse.api.kinds.common import declarative, render
 from pilothouse.api.kinds.common.declarative import fields, max_items, optional, struct, unique
+from pilothouse.api.kinds.common.gated import Gated, drop
+from pilothouse.api.kinds.common.gated import fields as places
 from pilothouse.api.kinds.common.nodes import node_selector
 from pilothouse.api.kinds.common.strategy import first_generation, next_generation
 from pilothouse.api.kinds.kind import Kind
@@ -21,6 +23,26 @@ _DEVICES_MAX_ADVANCED: Final = 64
 _COUNTER_SETS_MAX: Final = 8
 _WHERE: Final = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required"
 _LISTS: Final = ("ints", "bools", "strings", "versions")
+
+_DEVICES: Final = "spec.devices"
+_GATED: Final = (
+    Gated("DRAPartitionableDevicesType", places("spec.partitionTypeAttribute")),
+    Gated("DRADeviceTaints", places(f"{_DEVICES}.taints")),
+    Gated("DRAPartitionableDevices", places(
+        "spec.sharedCounters", "spec.perDeviceNodeSelection",
+        *(f"{_DEVICES}.{n}" for n in ("consumesCounters", "nodeName", "nodeSelector", "allNodes")),
+    )),
+    Gated("DRADeviceBindingConditions", places(
+        *(f"{_DEVICES}.{n}" for n in ("bindingConditions", "bindingFailureConditions", "bindsToNode")),
+    )),
+    Gated("DRAConsumableCapacity", places(
+        f"{_DEVICES}.allowMultipleAllocations", f"{_DEVICES}.capacity.*.requestPolicy",
+    )),
+    Gated("DRADeviceCompatibilityGroups", places(f"{_DEVICES}.consumesCounters.compatibilityGroups")),
+    Gated("DRANodeAllocatableResources", places(f"{_DEVICES}.nodeAllocatableResources")),
+    Gated("DRAListTypeAttributes", places(*(f"{_DEVICES}.attributes.*.{n}" for n in _LISTS))),
+    Gated("DRAOptionalNodeOperations", places("spec.skipNodeOperations")),
+)  # fmt: skip
 
 
 def _name_of(item: Any) -> Any:
@@ -117,28 +139,14 @@ def _validate_update(new: Obj, old: Obj) -> ErrorList:
     return declarative.merged(_own(new, old), _RULES, new, old)
 
 
-def _drop_disabled(obj: Obj) -> None:
-    """Fields of features that are off."""
-    spec = obj.get("spec") or {}
-    for name in ("partitionTypeAttribute", "skipNodeOperations"):
-        spec.pop(name, None)
-    for device in spec.get("devices") or ():
-        device.pop("nodeAllocatableResources", None)
-        for consumption in device.get("consumesCounters") or ():
-            consumption.pop("compatibilityGroups", None)
-        for attribute in (device.get("attributes") or {}).values():
-            for name in _LISTS:
-                attribute.pop(name, None)
-
-
 def _prepare_create(obj: Obj) -> None:
     first_generation(obj)
-    _drop_disabled(obj)
+    drop(_GATED, obj, None)
 
 
 def _prepare_update(new: Obj, old: Obj) -> None:
     next_generation(new, old, "spec")
-    _drop_disabled(new)
+    drop(_GATED, new, old)
 
 
 def _stamp(new: Obj, _old: Obj | None, now: str) -> None:

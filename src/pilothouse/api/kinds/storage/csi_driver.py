@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pilothouse.api import field
+from pilothouse.api import field, gates
 from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.common.gated import Gated, drop, fields
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import immutable, next_generation
 from pilothouse.api.kinds.kind import Kind
@@ -13,6 +14,7 @@ from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
 _FS_GROUP_POLICIES: Final = ("File", "None", "ReadWriteOnceWithFSType")
+_GATED: Final = (Gated("VolumeLimitScaling", fields("spec.preventPodSchedulingIfMissing")),)
 _TOKENS_IN_SECRETS: Final = (
     "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible "
     "logging of tokens in volume attributes"
@@ -28,7 +30,8 @@ def _default(obj: Obj) -> None:
         spec["fsGroupPolicy"] = "ReadWriteOnceWithFSType"
     if not spec.get("volumeLifecycleModes"):
         spec["volumeLifecycleModes"] = ["Persistent"]
-    for name in ("requiresRepublish", "seLinuxMount", "preventPodSchedulingIfMissing"):
+    scaling = ("preventPodSchedulingIfMissing",) if gates.is_open("VolumeLimitScaling") else ()
+    for name in ("requiresRepublish", "seLinuxMount", *scaling):
         if spec.get(name) is None:
             spec[name] = False
 
@@ -60,7 +63,7 @@ def _spec(spec: Obj) -> ErrorList:
     if in_secrets is not None and not spec.get("tokenRequests"):
         detail = "serviceAccountTokenInSecrets is set but no tokenRequests are specified"
         found.append(field.invalid("spec.serviceAccountTokenInSecrets", in_secrets, detail))
-    if spec.get("preventPodSchedulingIfMissing") is None:
+    if spec.get("preventPodSchedulingIfMissing") is None and gates.is_open("VolumeLimitScaling"):
         found.append(field.required("spec.preventPodSchedulingIfMissing"))
     return found
 
@@ -99,7 +102,12 @@ def _validate_update(new: Obj, old: Obj) -> ErrorList:
     return found + immutable(spec.get(modes), before.get(modes), f"spec.{modes}")
 
 
+def _prepare_create(obj: Obj) -> None:
+    drop(_GATED, obj, None)
+
+
 def _prepare_update(new: Obj, old: Obj) -> None:
+    drop(_GATED, new, old)
     next_generation(new, old, "spec")
 
 
@@ -132,6 +140,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 KIND = Kind(
     default=_default,
+    prepare_create=_prepare_create,
     prepare_update=_prepare_update,
     validate=_validate,
     validate_update=_validate_update,

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.common.gated import Gated, drop, fields
 from pilothouse.api.kinds.common.render import internal
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import drop_status, keep, keep_metadata, update_without_generation
@@ -15,6 +16,7 @@ from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
 _NODE_ID_MAX: Final = 256
+_GATED: Final = (Gated("CSIVolumeHealth", fields("status.storageHealth")),)
 
 
 def _drivers(drivers: list[Obj]) -> ErrorList:
@@ -71,12 +73,6 @@ def _validate_update(new: Obj, old: Obj) -> ErrorList:
     return found
 
 
-def _drop_health(status: Obj | None, before: Obj | None) -> None:
-    # CSIVolumeHealth is off by default.
-    if status and not (before or {}).get("storageHealth"):
-        status.pop("storageHealth", None)
-
-
 def _prepare_update(new: Obj, old: Obj) -> None:
     update_without_generation(new, old)
 
@@ -84,7 +80,7 @@ def _prepare_update(new: Obj, old: Obj) -> None:
 def _prepare_status(new: Obj, old: Obj) -> None:
     keep(new, old, "spec")
     keep_metadata(new, old)
-    _drop_health(new.get("status"), old.get("status"))
+    drop(_GATED, new, old)
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:

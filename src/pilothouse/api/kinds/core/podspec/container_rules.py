@@ -56,7 +56,7 @@ def _regular(around: Around, path: str) -> ErrorList:
             found.append(field.duplicate(f"{at}.name", name))
         seen.add(name)
         found += _running(container, around, at)
-        found += _restart_policy(container, at)
+        found += _restart_policy(container, at, around.lenient)
     return found + _host_ports(values, path)
 
 
@@ -73,7 +73,7 @@ def _init(around: Around, path: str) -> ErrorList:
         at, name = f"{path}[{i}]", container.get("name") or ""
         found += _common(container, around, at)
         if container.get("restartPolicy") is not None:
-            found += _restart_policy(container, at)
+            found += _init_policy(container, at, around.lenient)
         elif container.get("restartPolicyRules"):
             detail = "must specify restartPolicy when restart rules are used"
             found.append(field.required(f"{at}.restartPolicy", detail))
@@ -210,7 +210,16 @@ def _resize_policy(values: list[Obj] | None, restart_policy: str, path: str) -> 
     return found
 
 
-def _restart_policy(container: Obj, path: str) -> ErrorList:
+def _init_policy(container: Obj, path: str, lenient: Leniency) -> ErrorList:
+    if lenient.restarting_all or not containers.is_restartable(container):
+        return _restart_policy(container, path, lenient)
+    if not container.get("restartPolicyRules"):
+        return []
+    detail = "restartPolicyRules are not allowed for init containers with restart policy Always"
+    return [field.forbidden(f"{path}.restartPolicyRules", detail)]
+
+
+def _restart_policy(container: Obj, path: str, lenient: Leniency) -> ErrorList:
     """A container's own policy and the rules that refine it (KEP-5307, KEP-5532)."""
     found: ErrorList = []
     policy, rules, at = (
@@ -225,9 +234,10 @@ def _restart_policy(container: Obj, path: str) -> ErrorList:
     found += forms.supported(policy, at, *_RESTART_POLICIES)
     if len(rules) > _RULES_MAX:
         found.append(field.too_many(f"{path}.restartPolicyRules", len(rules), _RULES_MAX))
+    actions = ("Restart", "RestartAllContainers") if lenient.restarting_all else ("Restart",)
     for i, rule in enumerate(rules):
         here = f"{path}.restartPolicyRules[{i}]"
-        found += forms.supported(rule.get("action") or "", f"{here}.action", "Restart", "RestartAllContainers")
+        found += forms.supported(rule.get("action") or "", f"{here}.action", *actions)
         codes = rule.get("exitCodes")
         if codes is None:
             found.append(field.required(f"{here}.exitCodes", "must be specified"))

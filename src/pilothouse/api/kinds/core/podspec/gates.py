@@ -1,17 +1,18 @@
-"""Fields of features that upstream 1.37 leaves off: dropped, unless the stored object has them already.
+"""The fields of pods that stand behind feature gates.
 
-Source: upstream's pkg/api/pod (DropDisabledPodFields) and pkg/features. One entry a feature.
+Source: upstream's pkg/api/pod (DropDisabledPodFields, DropDisabledTemplateFields, dropDisabledPodStatusFields).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final
 
+from pilothouse.api import gates
+from pilothouse.api.kinds.common.gated import Gated, Places, drop, fields, in_use
 from pilothouse.api.kinds.core.podspec import containers
 from pilothouse.api.objects import Obj
 
-_Place = tuple[Obj, str]
 _OLD_ANNOTATIONS: Final = (
     "pod.beta.kubernetes.io/init-containers",
     "pod.alpha.kubernetes.io/init-containers",
@@ -24,46 +25,25 @@ _VOLUMES: Final = ("secret", "configMap", "downwardAPI", "projected")
 _PROJECTIONS: Final = (
     "secret", "downwardAPI", "configMap", "serviceAccountToken", "clusterTrustBundle", "podCertificate",
 )  # fmt: skip
+_HTTP: Final = (*containers.PROBES, *(f"lifecycle.{hook}" for hook in containers.HOOKS))
 
 
-class _Feature(NamedTuple):
-    places: Callable[[Obj], Iterator[_Place]]
-    """(holder, field) of every place where the feature can stand."""
+def _each(among: tuple[str, ...], *paths: str) -> Places:
+    return fields(*(f"{name}.{path}" for name in among for path in paths))
 
 
-def _scheduling_group(spec: Obj) -> Iterator[_Place]:
-    yield spec, "schedulingGroup"
-
-
-def _eviction_responders(spec: Obj) -> Iterator[_Place]:
-    yield spec, "evictionResponders"
-
-
-def _grpc_tls(spec: Obj) -> Iterator[_Place]:
+def _restart_rules(spec: Obj) -> Iterator[tuple[Obj, str]]:
+    """A sidecar's policy is older than the rules."""
     for container in containers.every(spec):
-        for action in containers.grpc_actions(container):
-            yield action, "mode"
+        yield container, "restartPolicyRules"
+    for container in containers.every(spec, "containers", "ephemeralContainers"):
+        yield container, "restartPolicy"
+    for container in containers.every(spec, "initContainers"):
+        if not containers.is_restartable(container):
+            yield container, "restartPolicy"
 
 
-def _http_protocol(spec: Obj) -> Iterator[_Place]:
-    for container in containers.every(spec):
-        for action in containers.http_actions(container):
-            yield action, "protocol"
-
-
-def _empty_dir_mode(spec: Obj) -> Iterator[_Place]:
-    for volume in spec.get("volumes") or ():
-        if volume.get("emptyDir"):
-            yield volume["emptyDir"], "mode"
-
-
-def _bind_mount_options(spec: Obj) -> Iterator[_Place]:
-    for container in containers.every(spec):
-        for mount in container.get("volumeMounts") or ():
-            yield mount, "bindMountOptions"
-
-
-def _file_users(spec: Obj) -> Iterator[_Place]:
+def _file_users(spec: Obj) -> Iterator[tuple[Obj, str]]:
     """Of a volume with several sources, which is refused later, upstream looks at the first alone."""
     for volume in spec.get("volumes") or ():
         name = next((n for n in _VOLUMES if volume.get(n) is not None), "")
@@ -79,20 +59,35 @@ def _file_users(spec: Obj) -> Iterator[_Place]:
                 yield projection[inner], "user"
 
 
-def _item_users(source: Obj) -> Iterator[_Place]:
+def _item_users(source: Obj) -> Iterator[tuple[Obj, str]]:
     for item in source.get("items") or ():
         yield item, "user"
 
 
-_FEATURES: Final = tuple(
-    map(
-        _Feature,
-        (
-            _scheduling_group, _eviction_responders, _grpc_tls, _http_protocol, _empty_dir_mode, _bind_mount_options,
-            _file_users,
-        ),
-    )
-)  # fmt: skip
+_SPEC: Final = (
+    Gated("PodLevelResources", fields("resources")),
+    Gated("MatchLabelKeysInPodTopologySpread", fields("topologySpreadConstraints.matchLabelKeys")),
+    Gated("ClusterTrustBundleProjection", fields("volumes.projected.sources.clusterTrustBundle")),
+    Gated("PodCertificateRequest", fields("volumes.projected.sources.podCertificate")),
+    Gated("AtomicWriteVolumeUserFields", _file_users),
+    Gated("GenericWorkload", fields("schedulingGroup")),
+    Gated("GRPCContainerProbeTLS", _each(containers.FIELDS, *(f"{probe}.grpc.mode" for probe in containers.PROBES))),
+    Gated("EvictionRequestAPI", fields("evictionResponders")),
+    Gated("ContainerRestartRules", _restart_rules),
+    Gated("EmptyDirVolumeMode", fields("volumes.emptyDir.mode")),
+    Gated("VolumeBindMountOptions", _each(containers.FIELDS, "volumeMounts.bindMountOptions")),
+    Gated("EnvFiles", _each(containers.FIELDS, "env.valueFrom.fileKeyRef")),
+    Gated("H2CContainerProbe", _each(containers.FIELDS, *(f"{handler}.httpGet.protocol" for handler in _HTTP))),
+)
+_STATUS: Final = (
+    Gated("InPlacePodLevelResourcesVerticalScaling", fields("resources", "allocatedResources")),
+    Gated("ResourceHealthStatus", _each(_STATUSES, "allocatedResourcesStatus")),
+    Gated("ResourceHealthStatusMessage", _each(_STATUSES, "allocatedResourcesStatus.resources.message")),
+    Gated("ImageVolumeWithDigest", _each(_STATUSES, "volumeMounts.volumeStatus")),
+    Gated("DRANodeAllocatableResources", fields("nodeAllocatableResourceClaimStatuses")),
+    Gated("CSIVolumeHealth", fields("volumeHealth")),
+)
+_stop_signals: Final = _each(containers.FIELDS, "lifecycle.stopSignal")
 
 
 def drop_disabled(spec: Obj | None, metadata: Obj | None, old_spec: Obj | None) -> None:
@@ -103,32 +98,19 @@ def drop_disabled(spec: Obj | None, metadata: Obj | None, old_spec: Obj | None) 
             annotations.pop(name, None)
     if not spec:
         return
-    for feature in _FEATURES:
-        used = [place for place in feature.places(spec) if place[0].get(place[1]) is not None]
-        if used and not _in_use(feature, old_spec):
-            for holder, name in used:
-                del holder[name]
-    _drop_stop_signals(spec, old_spec)
+    drop(_SPEC, spec, old_spec)
+    if not gates.is_open("ContainerStopSignals") and not in_use(_stop_signals, old_spec):
+        _drop_stop_signals(spec)
 
 
-def _in_use(feature: _Feature, spec: Obj | None) -> bool:
-    return spec is not None and any(holder.get(name) is not None for holder, name in feature.places(spec))
-
-
-def _drop_stop_signals(spec: Obj, old_spec: Obj | None) -> None:
+def _drop_stop_signals(spec: Obj) -> None:
     """A lifecycle that only had a signal goes with it."""
-
-    def holders(of: Obj) -> Iterator[Obj]:
-        for container in containers.every(of):
-            if (container.get("lifecycle") or {}).get("stopSignal") is not None:
-                yield container
-
-    if old_spec is not None and any(holders(old_spec)):
-        return
-    for container in holders(spec):
-        del container["lifecycle"]["stopSignal"]
-        if not any(v is not None for v in container["lifecycle"].values()):
-            del container["lifecycle"]
+    for container in containers.every(spec):
+        lifecycle = container.get("lifecycle") or {}
+        if lifecycle.get("stopSignal") is not None:
+            del lifecycle["stopSignal"]
+            if not any(v is not None for v in lifecycle.values()):
+                del container["lifecycle"]
 
 
 def drop_disabled_template(template: Obj | None, old: Obj | None) -> None:
@@ -139,16 +121,4 @@ def drop_disabled_template(template: Obj | None, old: Obj | None) -> None:
 
 def drop_disabled_status(status: Obj, old: Obj) -> None:
     """Changes a pod's status."""
-    digests = [m for m in _mounts(status) if m.get("volumeStatus") is not None]
-    if digests and not any(m.get("volumeStatus") is not None for m in _mounts(old)):
-        for mount in digests:
-            del mount["volumeStatus"]
-    for name in ("nodeAllocatableResourceClaimStatuses", "volumeHealth"):
-        if not old.get(name):
-            status.pop(name, None)
-
-
-def _mounts(status: Obj) -> Iterator[Obj]:
-    for name in _STATUSES:
-        for container in status.get(name) or ():
-            yield from container.get("volumeMounts") or ()
+    drop(_STATUS, status, old)

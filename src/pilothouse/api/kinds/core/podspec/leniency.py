@@ -30,6 +30,7 @@ class Leniency:
     user_namespaces_with_devices: bool = False
     user_namespaces_with_host_network: bool = False
     comparing_tolerations: bool = False
+    restarting_all: bool = False
     restarting_init_containers: bool = False
     empty_image_volumes: bool = False
     sys_admin: bool = False

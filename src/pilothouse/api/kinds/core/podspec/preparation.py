@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from pilothouse.api import gates
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.core.podspec import containers
 from pilothouse.api.objects import Obj, meta
@@ -25,6 +26,8 @@ def merge_label_keys(pod: Obj) -> None:
         for term in _terms(affinity.get(name) or {}):
             _merge(term, "matchLabelKeys", "In", labels)
             _merge(term, "mismatchLabelKeys", "NotIn", labels)
+    if not {"MatchLabelKeysInPodTopologySpread", "MatchLabelKeysInPodTopologySpreadSelectorMerge"} <= gates.opened():
+        return
     for constraint in spec.get("topologySpreadConstraints") or ():
         _merge(constraint, "matchLabelKeys", "In", labels)
 

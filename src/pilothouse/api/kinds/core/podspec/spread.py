@@ -83,6 +83,14 @@ def _keys(keys: list[str], selector: Obj | None, path: str) -> ErrorList:
     return [e for i, key in enumerate(keys) for e in label_name(key, f"{path}[{i}]")]
 
 
+def violates_keys(constraint: Obj) -> bool:
+    return bool(label_keys(constraint.get("matchLabelKeys"), None, constraint.get("labelSelector"), ""))
+
+
+def violates_old_keys(constraint: Obj) -> bool:
+    return bool(_old_label_keys(constraint.get("matchLabelKeys"), constraint.get("labelSelector"), ""))
+
+
 def _old_label_keys(keys: list[str] | None, selector: Obj | None, path: str) -> ErrorList:
     """The rule of before 1.34, for pods that hold what today's refuses."""
     if not keys:

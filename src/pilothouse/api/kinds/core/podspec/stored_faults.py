@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pilothouse.api import gates
 from pilothouse.api.kinds.common import nodes, selectors
 from pilothouse.api.kinds.common.resources import huge_page_amount, is_huge_page
 from pilothouse.api.kinds.core.podspec import containers, forms, spread
@@ -18,8 +19,18 @@ from pilothouse.api.objects import Obj, meta
 
 def leniency(old: Obj | None, *, in_pod: bool = False) -> Leniency:
     """`old`: the stored pod or template, None on create."""
+    costs, comparisons = not gates.is_open("PodDeletionCost"), gates.is_open("TaintTolerationComparisonOperators")
+    merged_keys = {
+        "MatchLabelKeysInPodTopologySpread", "MatchLabelKeysInPodTopologySpreadSelectorMerge",
+    } <= gates.opened()  # fmt: skip
+    restarts_all = gates.is_open("RestartAllContainersOnContainerExits")
+    shares_network = gates.is_open("UserNamespacesHostNetworkSupport")
     if old is None:
-        return Leniency(in_pod=in_pod)
+        return Leniency(
+            in_pod=in_pod, deletion_cost=costs, comparing_tolerations=comparisons,
+            restarting_all=restarts_all,
+            spread_keys=not merged_keys, user_namespaces_with_host_network=shares_network,
+        )  # fmt: skip
     spec: Obj = old.get("spec") or {}
     own_users = spec.get("hostUsers") is False
     constraints = spec.get("topologySpreadConstraints") or ()
@@ -28,19 +39,21 @@ def leniency(old: Obj | None, *, in_pod: bool = False) -> Leniency:
     cost = (meta(old).get("annotations") or {}).get(DELETION_COST)
     return Leniency(
         in_pod=in_pod,
-        deletion_cost=cost is not None and not is_deletion_cost(cost),
+        deletion_cost=costs or (cost is not None and not is_deletion_cost(cost)),
         selector_values=any(selectors.has_invalid_values(s) for s in _affinity_selectors(spec)),
         node_affinity_values=nodes.has_invalid_values(affinity.get("requiredDuringSchedulingIgnoredDuringExecution")),
         huge_pages=_has_indivisible_pages(spec),
         spread_selectors=any(selectors.label_selector(c.get("labelSelector"), "") for c in constraints),
-        spread_keys=any(
-            spread.label_keys(c.get("matchLabelKeys"), None, c.get("labelSelector"), "") for c in constraints
-        ),
+        spread_keys=any(map(spread.violates_keys, constraints))
+        if merged_keys
+        else not any(map(spread.violates_old_keys, constraints)),
         token_paths=any(forms.descending_unreserved(p, "") for p in _token_paths(spec)),
         host_sysctls=any(host_sysctl(s.get("name") or "", spec, "") for s in sysctls),
         user_namespaces_with_devices=own_users and any(c.get("volumeDevices") for c in containers.every(spec)),
-        user_namespaces_with_host_network=own_users and bool(spec.get("hostNetwork")),
-        comparing_tolerations=any(t.get("operator") in ("Lt", "Gt") for t in spec.get("tolerations") or ()),
+        user_namespaces_with_host_network=shares_network or (own_users and bool(spec.get("hostNetwork"))),
+        comparing_tolerations=comparisons
+        or any(t.get("operator") in ("Lt", "Gt") for t in spec.get("tolerations") or ()),
+        restarting_all=restarts_all or any(map(_restarts_all, containers.every(spec, "initContainers", "containers"))),
         restarting_init_containers=any(map(_restarts_on_resize, containers.every(spec, "initContainers"))),
         empty_image_volumes=any(
             v.get("image") is not None and not v["image"].get("reference") for v in spec.get("volumes") or ()
@@ -80,6 +93,14 @@ def _restarts_on_resize(container: Obj) -> bool:
     policies = container.get("resizePolicy") or ()
     return not containers.is_restartable(container) and any(
         p.get("restartPolicy") == "RestartContainer" for p in policies
+    )
+
+
+def _restarts_all(container: Obj) -> bool:
+    """Also the rules of a sidecar came with that feature."""
+    rules = container.get("restartPolicyRules") or ()
+    return any(r.get("action") == "RestartAllContainers" for r in rules) or (
+        bool(rules) and containers.is_restartable(container)
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.common.gated import Gated, drop, fields
 from pilothouse.api.kinds.common.selectors import is_usable, label_selector, same
 from pilothouse.api.kinds.common.strategy import keep
 from pilothouse.api.kinds.core.podspec import defaults, selected
@@ -58,9 +61,14 @@ def next_generation(new: Obj, old: Obj) -> None:
     new.setdefault("metadata", {})["generation"] = (meta(old).get("generation") or 0) + 1
 
 
+TERMINATING: Final = (Gated("DeploymentReplicaSetTerminatingReplicas", fields("status.terminatingReplicas")),)
+"""Of Deployments and ReplicaSets; no other kind has the field."""
+
+
 def prepare_status(new: Obj, old: Obj) -> None:
     """Only the spec stays: upstream lets labels, annotations and finalizers of these kinds through."""
     keep(new, old, "spec")
+    drop(TERMINATING, new, old)
 
 
 def name_warnings(obj: Obj) -> list[str]:
