@@ -3,7 +3,8 @@
 URL is upstream's kube-apiserver (shared/peers/cluster.sh), fresh; ours is started beside it. The recorded answers cover fields
 that the exemplars have; this covers those that they have not, on create, update and update of status. What differs is printed
 once for each way in which it does. With `--all` the kinds of exemplars.yaml are asked too, of servers that serve everything
-(upstream's with `--runtime-config=api/all=true --feature-gates=AllAlpha=true,AllBeta=true`).
+(upstream's with `--runtime-config=api/all=true --feature-gates=AllAlpha=true,AllBeta=true`). `--feature-gates=` gives ours
+gates of its own.
 """
 
 from __future__ import annotations
@@ -153,7 +154,8 @@ def report(answers: Iterable[tuple[str, Any, Any]]) -> int:
 def differences(peer: str, ours: str, kinds: set[str], depth: int, *, everything: bool) -> int:
     oracle = load_oracle()
     pair = Pair(oracle, peer, ours)
-    list(pair.ask([("", "POST", oracle.collection(o), o) for o in oracle.SETUP]))
+    for obj in oracle.SETUP:  # one after another: the later ones are in the earlier ones
+        list(pair.ask([("", "POST", oracle.collection(obj), obj)]))
     more = yaml.safe_load_all((Path(__file__).parent / "exemplars.yaml").read_text()) if everything else ()
     chosen = [obj for obj in (*oracle.exemplars(), *more) if obj["kind"] in kinds]
     return report(answer for obj in chosen for answer in compared(oracle, pair, obj, depth))
@@ -161,8 +163,9 @@ def differences(peer: str, ours: str, kinds: set[str], depth: int, *, everything
 
 async def main(*arguments: str) -> int:
     everything = "--all" in arguments
-    peer, kinds, *depth = (a for a in arguments if a != "--all")
-    async with running(everything=everything) as ours:
+    gates = next((a.partition("=")[2] for a in arguments if a.startswith("--feature-gates=")), "")
+    peer, kinds, *depth = (a for a in arguments if not a.startswith("--"))
+    async with running(everything=everything, gates=gates) as ours:
         return await asyncio.to_thread(
             differences, peer, ours, set(kinds.split(",")), int(depth[0] if depth else 2), everything=everything
         )

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pilothouse.api.exchange import UserInfo
-from pilothouse.apiserver import http
+from pilothouse.apiserver import features, http
 from pilothouse.apiserver.config import Config, TokenEntry
 from pilothouse.apiserver.server import APIServer
 from pilothouse.bootstrap import pki
@@ -25,9 +25,9 @@ TOKEN = "admintok"
 
 
 @asynccontextmanager
-async def running(*, everything: bool = False) -> AsyncIterator[str]:
+async def running(*, everything: bool = False, gates: str = "") -> AsyncIterator[str]:
     """The address of an API server on the embedded store alone, without controllers, in a directory of its own. `everything`:
-    with all versions and feature gates."""
+    with all versions and feature gates. `gates`: as `--feature-gates` has them."""
     clock = RealClock()
     with tempfile.TemporaryDirectory() as directory:
         keys = pki.ensure(Path(directory) / "pki", clock, ("127.0.0.1",))
@@ -35,7 +35,7 @@ async def running(*, everything: bool = False) -> AsyncIterator[str]:
         config = Config(
             tokens=(TokenEntry(TOKEN, admin),), client_ca=keys["ca.crt"], service_account_keys=(keys["sa.pub"],),
             service_account_signing_key=keys["sa.key"], runtime_config={"api/all": True} if everything else {},
-            feature_gates={"AllAlpha": True, "AllBeta": True} if everything else {},
+            feature_gates=features.parse("AllAlpha=true,AllBeta=true" if everything else gates),
         )  # fmt: skip
         store = await open_store(Path(directory) / "store", clock)
         server = APIServer(store, clock, config)

@@ -9,7 +9,7 @@ import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final, TypeAlias
 
-from pilothouse.api import field
+from pilothouse.api import field, gates
 from pilothouse.api.field import ErrorList, quote
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -84,9 +84,14 @@ def _judged(text: str, path: str) -> tuple[Address | None, ErrorList]:
     return address, found
 
 
+def _as_known(read: Address | Network | None, found: ErrorList) -> ErrorList:
+    """Before strictness came, whatever could be read was good."""
+    return found if read is None or gates.is_open("StrictIPCIDRValidation") else []
+
+
 def legacy_ip(text: str, path: str, stored: list[str] | tuple[str, ...] = ()) -> ErrorList:
     """An address in a field that once took any form; one that is `stored` already may stay."""
-    return [] if text in stored else _judged(text, path)[1]
+    return [] if text in stored else _as_known(*_judged(text, path))
 
 
 def ip(text: str, path: str) -> ErrorList:
@@ -146,7 +151,7 @@ def _judged_cidr(text: str, path: str) -> tuple[Network | None, ErrorList]:
 
 def legacy_cidr(text: str, path: str, stored: list[str] | tuple[str, ...] = ()) -> ErrorList:
     """A CIDR in a field that once took any form; one that is `stored` already may stay."""
-    return [] if text in stored else _judged_cidr(text, path)[1]
+    return [] if text in stored else _as_known(*_judged_cidr(text, path))
 
 
 def cidr(text: str, path: str) -> ErrorList:

@@ -32,7 +32,7 @@ _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def validate(pod: Obj) -> ErrorList:
-    lenient = Leniency(in_pod=True)
+    lenient = stored_faults.leniency(None, in_pod=True)
     spec, annotations = pod.get("spec") or {}, meta(pod).get("annotations")
     found = own_rules(pod, lenient)
     if spec.get("ephemeralContainers"):

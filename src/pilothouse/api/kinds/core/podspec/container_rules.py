@@ -141,7 +141,7 @@ def _common(container: Obj, around: Around, path: str) -> ErrorList:
     at = f"{path}.terminationMessagePolicy"
     found += forms.supported(policy, at, "File", "FallbackToLogsOnError") if policy else [field.required(at)]
     found += _ports(container.get("ports"), f"{path}.ports")
-    found += env.variables(container.get("env"), f"{path}.env")
+    found += env.variables(container.get("env"), f"{path}.env", lenient)
     found += env.sources(container.get("envFrom"), f"{path}.envFrom")
     found += mounts.mounts(container, around.volumes, f"{path}.volumeMounts")
     found += mounts.devices(container, around.volumes, f"{path}.volumeDevices")

@@ -13,6 +13,7 @@ from pilothouse.api.kinds.common.quantities import parse
 from pilothouse.api.kinds.common.selectors import label_name
 from pilothouse.api.kinds.core.persistent_volume_sources import no_backsteps
 from pilothouse.api.kinds.core.podspec import containers, forms
+from pilothouse.api.kinds.core.podspec.leniency import Leniency
 from pilothouse.api.objects import Obj
 
 _FIELDS: Final = (
@@ -32,9 +33,10 @@ _BYTE_DIVISORS: Final = ("1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", 
 _SHOWN_BYTE_DIVISORS: Final = ", ".join(_BYTE_DIVISORS)
 _BYTE_RESOURCES: Final = {"memory": "memory", "ephemeral-storage": "local ephemeral storage"}
 _SOURCES: Final = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
+_OLD_SOURCES: Final = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
 
 
-def variables(values: list[Obj] | None, path: str) -> ErrorList:
+def variables(values: list[Obj] | None, path: str, lenient: Leniency) -> ErrorList:
     found: ErrorList = []
     for i, variable in enumerate(values or ()):
         at, name = f"{path}[{i}]", variable.get("name") or ""
@@ -43,11 +45,11 @@ def variables(values: list[Obj] | None, path: str) -> ErrorList:
         else:
             found.append(field.required(f"{at}.name"))
         if variable.get("valueFrom") is not None:
-            found += _source(variable["valueFrom"], variable.get("value") or "", f"{at}.valueFrom")
+            found += _source(variable["valueFrom"], variable.get("value") or "", f"{at}.valueFrom", lenient)
     return found
 
 
-def _source(source: Obj, value: str, path: str) -> ErrorList:
+def _source(source: Obj, value: str, path: str, lenient: Leniency) -> ErrorList:
     found: ErrorList = []
     count = 0
     for name, rule in _RULES.items():
@@ -55,7 +57,7 @@ def _source(source: Obj, value: str, path: str) -> ErrorList:
             count += 1
             found += rule(source[name], f"{path}.{name}")
     if not count:
-        found.append(field.invalid(path, "", f"must specify one of: {_SOURCES}"))
+        found.append(field.invalid(path, "", f"must specify one of: {_SOURCES if lenient.env_files else _OLD_SOURCES}"))
     elif value:
         found.append(field.invalid(path, "", "may not be specified when `value` is not empty"))
     elif count > 1:

@@ -31,6 +31,7 @@ class Leniency:
     user_namespaces_with_host_network: bool = False
     comparing_tolerations: bool = False
     restarting_all: bool = False
+    env_files: bool = False
     restarting_init_containers: bool = False
     empty_image_volumes: bool = False
     sys_admin: bool = False
