@@ -279,7 +279,7 @@ def test_ephemeral_containers_only_come() -> None:
     new = copy(old)
     debugger = {
         "name": "d", "image": "i", "imagePullPolicy": "Always", "terminationMessagePolicy": "File",
-        "terminationMessagePath": "/l",
+        "terminationMessagePath": "/l", "resources": {},
     }  # fmt: skip
     new["spec"] = {"ephemeralContainers": [debugger]}
     pod_changes.prepare_ephemeral_containers(new, old)
@@ -287,6 +287,10 @@ def test_ephemeral_containers_only_come() -> None:
     assert texts(pod_changes.validate_ephemeral_containers(new, old)) == []
     assert texts(pod_changes.validate_ephemeral_containers(old, new)) == [
         'spec.ephemeralContainers: Forbidden: existing ephemeral containers "d" may not be removed\n'
+    ]
+    debugger["resources"] = {"limits": {}}  # which was sent
+    assert texts(pod_changes.validate_ephemeral_containers(new, old)) == [
+        "spec.ephemeralContainers[0].resources: Forbidden: cannot be set for an Ephemeral Container"
     ]
 
 

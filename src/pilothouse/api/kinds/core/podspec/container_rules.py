@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from pilothouse.api import field, names
 from pilothouse.api.field import ErrorList
@@ -114,15 +114,18 @@ def _ephemeral(around: Around, path: str) -> ErrorList:
         seen.add(name)
         if target and target not in others:
             found.append(field.not_found(f"{at}.targetContainerName", target))
-        found += [field.forbidden(f"{at}.{n}", _NOT_EPHEMERAL) for n in _NEVER_EPHEMERAL if _is_set(container.get(n))]
+        found += [field.forbidden(f"{at}.{n}", _NOT_EPHEMERAL) for n in _NEVER_EPHEMERAL if _is_set(container, n)]
         for j, mount in enumerate(container.get("volumeMounts") or ()):
             wrong = [n for n in ("subPath", "subPathExpr") if mount.get(n)]
             found += [field.forbidden(f"{at}.volumeMounts[{j}].{n}", _NOT_EPHEMERAL) for n in wrong]
     return found
 
 
-def _is_set(value: Any) -> bool:
-    """Not Go's zero: an empty struct or list that was sent is something."""
+def _is_set(container: Obj, name: str) -> bool:
+    """Not Go's zero: an empty list that was sent is something, and so is what a pointer leads to."""
+    value = container.get(name)
+    if name == "resources":  # no pointer
+        return any(v is not None for v in (value or {}).values())
     return value is not None and (isinstance(value, (dict, list)) or bool(value))
 
 
