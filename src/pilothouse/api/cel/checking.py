@@ -62,12 +62,19 @@ FieldLookup = Callable[[str, str], Type | None]
 """(name of a struct type, field) → the field's type."""
 
 
+KEYWORDS: Final = frozenset({
+    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
+    "loop", "package", "namespace", "return", "var", "void", "while",
+})  # fmt: skip
+
+
 @dataclass(slots=True)
 class Checked:
     node: Node
     source: Source
     types: dict[int, Type]
     overloads: dict[int, list[str]]  # of calls
+    keywords: dict[int, str] = field(default_factory=dict)  # of steps to a field whose name is one: how it is declared
     type: Type = field(default=DYN)
 
 
@@ -85,7 +92,7 @@ def check(node: Node, source: Source, scope: Scope) -> Checked:
     """Errors are added to the source."""
     checker = _Checker(source, scope)
     checker.visit(node)
-    checked = Checked(node, source, {}, checker.overloads)
+    checked = Checked(node, source, {}, checker.overloads, checker.keywords)
     checked.types = {i: substitute(checker.bindings, t, True) for i, t in checker.types.items()}
     checked.type = checked.types[node.id]
     return checked
@@ -98,6 +105,7 @@ class _Checker:
         self.locals: list[dict[str, Type]] = []
         self.types: dict[int, Type] = {}
         self.overloads: dict[int, list[str]] = {}
+        self.keywords: dict[int, str] = {}
         self.bindings: Bindings = {}
         self.fresh = 0
 
@@ -161,12 +169,21 @@ class _Checker:
         if held.kind == "map":
             result = held.params[1]
         elif held.kind == "struct":
-            result = self.field(node.at, held.name, name)
+            result = self.step(node, held.name, name)
         elif held.kind == "param":
             self.can_take(DYN, held)
         elif held.kind != "error" and not is_dyn(held):
             self.error(node.at, f"type '{held}' does not support field selection")
         return optional_of(result) if is_optional or optional else result
+
+    def step(self, node: Node, struct: str, name: str) -> Type:
+        """A field, which may be named as a keyword is."""
+        if name in KEYWORDS and self.scope.fields(struct, name) is None:
+            found = self.scope.fields(struct, f"__{name}__")
+            if found is not None:
+                self.keywords[node.id] = f"__{name}__"
+                return found
+        return self.field(node.at, struct, name)
 
     def field(self, at: int, struct: str, name: str) -> Type:
         found = self.scope.fields(struct, name)

@@ -80,8 +80,6 @@ def _clause(match: re.Match[str], index: int, count: int) -> tuple[str, int]:
 
 def shown(value: Any, within: bool = False) -> str:
     """As `%s` shows it; `within`: as an item of a list or map."""
-    from pilothouse.api.cel.library import text
-
     kind = kind_of(value)
     if kind == "null":
         return "null"
@@ -93,15 +91,25 @@ def shown(value: Any, within: bool = False) -> str:
     if kind == "type":
         return str(value.name)
     if not within:
-        return text(value)
+        return _text(value)
     if kind in ("timestamp", "duration"):
-        return f"{kind}({quote(text(value))})"
+        return f"{kind}({quote(_text(value))})"
     if kind == "double":
         plain = go_fixed(value)
         return quote(plain) if plain[-1].isalpha() else f"{value:.{_PRECISION}f}"
     if kind in ("string", "bytes"):
-        return ("b" if kind == "bytes" else "") + quote(text(value))
-    return text(value)
+        return ("b" if kind == "bytes" else "") + quote(_text(value))
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    from pilothouse.api.cel.library import text
+
+    try:
+        return text(value)
+    except CelError as error:
+        told = f"could not convert argument {quote(str(error))} to string"
+        raise CelError(f"error during formatting: {told}") from None
 
 
 def _real(value: Any) -> float:
@@ -116,11 +124,11 @@ def _fixed(value: Any, precision: int) -> str:
     return f"{number:,.{precision}f}" if number - number == 0 else _infinite(number)
 
 
-def _scientific(value: Any, precision: int) -> str:
+def _scientific(value: Any, _: int) -> str:
     number = _real(value)
     if number - number != 0:
         return _infinite(number)
-    mantissa, _, exponent = f"{number:.{precision}e}".partition("e")
+    mantissa, _, exponent = f"{number:.{_PRECISION}e}".partition("e")  # cel-go's printer passes over the precision
     return f"{mantissa}×10{exponent.removeprefix('+').translate(_SUPERSCRIPT)}"
 
 

@@ -91,7 +91,7 @@ class _Planner:
         root = qualified.partition(".")[0]
         if qualified and not self.is_local(root) and self._is_global(qualified, root):
             return self.variable(qualified, counted)
-        operand, name = self.step(node.operand, counted), node.field
+        operand, name = self.step(node.operand, counted), self.checked.keywords.get(node.id, node.field)
         extra = _extra(node.operand) if counted else 0
         if node.test_only:
 
@@ -219,7 +219,8 @@ class _Planner:
     def optional_select(self, node: Call, counted: bool = True) -> Step:
         operand, name = self.step(node.args[0], counted), node.args[1]
         assert isinstance(name, Literal)
-        field, extra = name.value, _extra(node.args[0]) if counted else 0
+        field = self.checked.keywords.get(node.id, name.value)
+        extra = _extra(node.args[0]) if counted else 0
 
         def run(frame: Frame) -> Any:
             value = operand(frame)
@@ -294,9 +295,12 @@ class _Planner:
             frame.charge(costs.MAP)
             return made
 
-        if all(isinstance(k, Constant) and isinstance(v, Constant) and not o for k, v, o in steps):
-            return Constant(make(Frame({}, costs.MAP)))
-        return make
+        constants = [
+            (k.value, v.value) for k, v, o in steps if isinstance(k, Constant) and isinstance(v, Constant) and not o
+        ]
+        return (
+            Constant(dict(constants)) if len(constants) == len(steps) else make
+        )  # a key that is repeated: the last one holds
 
     def struct_literal(self, node: StructLiteral) -> Step:
         steps = [(str(e.key), self.step(e.value), e.optional) for e in node.entries]

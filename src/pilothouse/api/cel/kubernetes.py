@@ -25,6 +25,7 @@ from pilothouse.api.cel.values import (
     CelError,
     Duration,
     NamedFormat,
+    NoOverload,
     Optional,
     Semver,
     Uint,
@@ -303,7 +304,13 @@ def _contains_ip(network: _Interface, address: _Address) -> bool:
     return address in network.network
 
 
-implements("containsIP", "CIDR", "string")(lambda c, text: _contains_ip(c, _parse_ip(text)))
+@implements("containsIP", "CIDR", "string")
+def _contains_ip_text(network: _Interface, text: str) -> bool:
+    try:
+        address = _parse_ip(text)
+    except CelError:  # upstream passes the failure on as an argument
+        raise NoOverload from None
+    return _contains_ip(network, address)
 
 
 @implements("containsCIDR", "CIDR", "CIDR")

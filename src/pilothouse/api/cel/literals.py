@@ -68,6 +68,21 @@ def _call(checked: Checked, node: Call) -> None:
         checked.source.error(argument.at, f"invalid {node.function} argument")
 
 
+def _unformatted(checked: Checked, node: Node, clause: str) -> tuple[Node, str] | None:
+    """The value, or the part of a literal, that is of the wrong kind for a clause, and why."""
+    kind = checked.types.get(node.id, DYN)
+    named = kind.name if kind.kind in ("list", "map", "opaque", "type") else str(kind)
+    wrong = formatting.wrong_kind(clause, named) if kind != DYN else ""
+    if wrong:
+        return node, wrong
+    inner: list[Node] = []
+    if clause == "s" and isinstance(node, ListLiteral):
+        inner = node.elements
+    elif clause == "s" and isinstance(node, MapLiteral):
+        inner = [part for e in node.entries for part in (e.key, e.value) if not isinstance(part, str)]
+    return next((found for part in inner if (found := _unformatted(checked, part, clause)) is not None), None)
+
+
 def _format(checked: Checked, node: Call, text: str, values: ListLiteral) -> None:
     at = node.at
     asked = 0
@@ -76,13 +91,10 @@ def _format(checked: Checked, node: Call, text: str, values: ListLiteral) -> Non
         nonlocal at, asked
         asked = index + 1
         value = values.elements[index]
-        kind = checked.types.get(value.id, DYN)
-        wrong = formatting.wrong_kind(
-            clause, kind.name if kind.kind in ("list", "map", "opaque", "type") else str(kind)
-        )
-        if kind != DYN and wrong:
-            at = value.at
-            raise CelError(f"error during formatting: {wrong}")
+        wrong = _unformatted(checked, value, clause)
+        if wrong is not None:
+            at = wrong[0].at
+            raise CelError(f"error during formatting: {wrong[1]}")
 
     try:
         formatting.each_clause(text, len(values.elements), judge)

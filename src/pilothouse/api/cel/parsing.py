@@ -6,6 +6,7 @@ ones; `macros` adds those that Kubernetes has besides.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Iterator
@@ -33,13 +34,19 @@ if TYPE_CHECKING:
 
 _SIZE_MAX: Final = 100_000  # code points of one expression; upstream's parser has the same limit
 
-_WORDS: Final = (  # of macros' errors: cel-cpp's and cel-go's
+_WORDS: Final = (  # of errors: cel-cpp's and cel-go's
     (
         re.compile(r"\b(all|exists|exists_one)\(\) variable name must be a simple identifier"),
         "argument must be a simple name",
     ),
     (re.compile(r"\b(map|filter)\(\) variable name must be a simple identifier"), "argument is not an identifier"),
     (re.compile(r"has\(\) argument must be a field selection"), "invalid argument to has() macro"),
+    (re.compile(r"Invalid string literal: .*Unicode value .* is invalid"), "invalid unicode code point"),
+    (re.compile(r"Invalid (string|bytes) literal: .*"), "unable to unescape string"),
+    (
+        re.compile(r"no viable alternative at input '\.(true|false|null)'"),
+        r"mismatched input '\1' expecting IDENTIFIER",
+    ),
 )
 
 
@@ -58,7 +65,9 @@ def parse(text: str, *, bindings: bool = False) -> tuple[Node, Source]:
     except RuntimeError as e:
         raise ParseError(_as_upstream(str(e), text)) from None
     source = Source(text)
-    node = _Reader(parsed, text).node()
+    node = _Reader(parsed, source).node()
+    if source.errors:
+        raise ParseError(source.shown())
     expanded = macros.expand(node, source)
     if source.errors:
         raise ParseError(source.shown())
@@ -122,8 +131,8 @@ def _text(data: memoryview) -> str:
 class _Reader:
     """Reads a ParsedExpr (google/api/expr: syntax.proto) packed in an Any."""
 
-    def __init__(self, packed: bytes, text: str) -> None:
-        self.text = text
+    def __init__(self, packed: bytes, source: Source) -> None:
+        self.source = source  # what is wrong with literals is added to it
         parsed = dict(_fields(dict(_fields(memoryview(packed)))[2]))
         self.root = parsed[2]
         self.positions: dict[int, int] = {}
@@ -160,6 +169,8 @@ class _Reader:
             read = Uint(value)
         elif number == 5:
             read = struct.unpack("<d", value)[0]
+            if math.isinf(read):
+                self.source.error(at, "invalid double literal")
         elif number == 6:
             read = _text(value)
         elif number == 7:
@@ -210,7 +221,7 @@ class _Reader:
                 key = _text(form[2]) if 2 in form else self._node(form[3])
                 entry = form.get(1, 0)
                 entries.append(Entry(entry, self.positions.get(entry, 0), key, self._node(form[4]), bool(form.get(5))))
-        brace = self.text.find("{", at)
+        brace = self.source.text.find("{", at)
         return StructLiteral(identity, max(at, brace), name, entries) if name else MapLiteral(identity, at, entries)
 
     def _comprehension(self, identity: int, at: int, data: memoryview) -> Node:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from pilothouse.api.cel.checking import KEYWORDS
 from pilothouse.api.cel.sizes import Path, Range, SizeOf
 from pilothouse.api.cel.types import (
     BOOL,
@@ -30,10 +31,6 @@ REQUEST_MAX: Final = 3 * 1024 * 1024
 """Bytes of an object, for estimates."""
 _TEXT_MAX: Final = REQUEST_MAX - 2  # without the quotes
 _NAME_MAX: Final = 253
-_RESERVED: Final = frozenset({
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
-    "loop", "package", "namespace", "return", "var", "void", "while",
-})  # fmt: skip
 _NAME: Final = re.compile(r"[A-Za-z_./-][A-Za-z0-9_./-]*")
 _SPECIAL: Final = re.compile(r"__|[-./]")
 _ESCAPES: Final = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
@@ -43,7 +40,7 @@ _FORMATS: Final = {"duration": (DURATION, 3, 32), "date": (TIMESTAMP, 12, 12), "
 
 def escape(name: str) -> str | None:
     """A field's name as expressions write it; None for one that they cannot write."""
-    if name in _RESERVED:
+    if name in KEYWORDS:
         return f"__{name}__"
     if not _NAME.fullmatch(name):
         return None
