@@ -128,7 +128,7 @@ def _scientific(value: Any, _: int) -> str:
     number = _real(value)
     if number - number != 0:
         return _infinite(number)
-    mantissa, _, exponent = f"{number:.{_PRECISION}e}".partition("e")  # cel-go's printer passes over the precision
+    mantissa, __, exponent = f"{number:.{_PRECISION}e}".partition("e")  # cel-go's printer passes over the precision
     return f"{mantissa}×10{exponent.removeprefix('+').translate(_SUPERSCRIPT)}"
 
 
