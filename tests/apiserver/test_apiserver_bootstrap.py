@@ -28,6 +28,9 @@ class Server:
     store: MemoryStore
     clock: VirtualClock
 
+    def store_of(self, group: str, resource: str) -> MemoryStore:
+        return self.store
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:

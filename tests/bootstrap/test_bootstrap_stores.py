@@ -28,6 +28,20 @@ def test_what_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         stores.chosen({"etcd_certfile": "x"}, {})
 
 
+def test_overrides() -> None:
+    assert stores.overrides("") == {}
+    assert stores.overrides("/pods#http://a:1;http://b:1,/events#http://c:1,apps/deployments#http://a:1") == {
+        ("", "pods"): ("http://a:1", "http://b:1"),
+        ("", "events"): ("http://c:1",),
+        ("apps", "deployments"): ("http://a:1",),
+    }
+    for text in ("events#http://a:1", "/events", "/events#", "a/b/c#http://a:1", "/events#http://a:1#http://b:1"):
+        with pytest.raises(
+            ClusterError, match="--etcd-servers-overrides invalid, must be of format: group/resource#servers"
+        ):
+            stores.overrides(text)
+
+
 @pytest.mark.parametrize(
     ("etcd", "text"),
     [

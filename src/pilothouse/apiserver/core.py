@@ -42,6 +42,15 @@ class Open:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A store of its own for some resources (upstream's --etcd-servers-overrides), and what goes with it."""
+
+    store: Store
+    feed: Feed
+    leases: Leases
+
+
 @dataclass(slots=True)
 class Core:
     store: Store
@@ -57,6 +66,7 @@ class Core:
     authorizer: Authorizer = field(default_factory=Open)
     admission: Admission = field(default_factory=Open)
     allocators: Mapping[tuple[str, str], Allocator] = field(default_factory=dict)
+    overrides: Mapping[tuple[str, str], Backend] = field(default_factory=dict)  # by group and resource
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _storages: dict[tuple[str, str], Storage] = field(default_factory=dict)
 
@@ -71,8 +81,19 @@ class Core:
                     found.adopt(stored)
                     return found
                 found.cache.detach()
-            found = self._storages[name] = Storage(stored, self.store, self.feed, self.clock, self.leases)
+            backend = self.backend(*name)
+            found = self._storages[name] = Storage(stored, backend.store, backend.feed, self.clock, backend.leases)
         return found
+
+    def backend(self, group: str, resource: str) -> Backend:
+        return self.overrides.get((group, resource)) or Backend(self.store, self.feed, self.leases)
+
+    def feeds(self) -> list[Feed]:
+        return [self.feed, *dict.fromkeys(backend.feed for backend in self.overrides.values())]
+
+    async def fresh(self) -> None:
+        """Returns when every cache holds all that the stores held at the call."""
+        await asyncio.gather(*(feed.fresh() for feed in self.feeds()))
 
     def storages(self) -> Iterable[Storage]:
         return self._storages.values()

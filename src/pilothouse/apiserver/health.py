@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,20 +40,23 @@ class Health:
 
     def __init__(
         self,
-        store: Store,
+        stores: Sequence[Store],
         is_ready: Callable[[], bool],
         stopping: Callable[[], bool],
         clock: Clock,
     ) -> None:
-        async def etcd() -> str:
-            try:
-                async with clock.timeout(_STORE_S):
-                    await store.revision()
-            except TimeoutError:
-                return "error getting data from etcd: context deadline exceeded"
-            except StoreError as error:
-                return f"error getting data from etcd: {error}"
-            return ""
+        def answers(store: Store) -> Callable[[], Awaitable[str]]:
+            async def etcd() -> str:
+                try:
+                    async with clock.timeout(_STORE_S):
+                        await store.revision()
+                except TimeoutError:
+                    return "error getting data from etcd: context deadline exceeded"
+                except StoreError as error:
+                    return f"error getting data from etcd: {error}"
+                return ""
+
+            return etcd
 
         async def ready() -> str:
             return "" if is_ready() else "not finished"
@@ -61,15 +64,18 @@ class Health:
         async def running() -> str:
             return "process is shutting down" if stopping() else ""
 
-        ping, log, stored = Check("ping", _well), Check("log", _well), Check("etcd", etcd)
+        ping, log = Check("ping", _well), Check("log", _well)
+        stored, readable = [Check("etcd", answers(stores[0]))], [Check("etcd-readiness", answers(stores[0]))]
+        for number, store in enumerate(stores[1:]):
+            stored.append(Check(f"etcd-override-{number}", answers(store)))
+            readable += stored[-1], Check(f"etcd-override-readiness-{number}", answers(store))
         hooks = [Check(name if name == _COMPLETION else f"poststarthook/{name}", ready) for name in _HOOKS]
-        live = [ping, log, Check("loopback-serving-certificate", _well), stored, *hooks]
+        live = [ping, log, Check("loopback-serving-certificate", _well), *stored, *hooks]
         self._checks = {
             "healthz": live,
             "livez": live,
             "readyz": [
-                ping, log, stored, Check("etcd-readiness", etcd), Check("informer-sync", ready), *hooks,
-                Check("shutdown", running),
+                ping, log, stored[0], *readable, Check("informer-sync", ready), *hooks, Check("shutdown", running),
             ],
         }  # fmt: skip
         self._results: Counter[tuple[str, str, str]] = Counter()  # of (name, status, address)

@@ -42,7 +42,7 @@ class StoredObjects:
         return 0 if served is None else self._core.storage(served.stored).cache.changed_at
 
     async def fresh(self) -> None:
-        await self._core.feed.fresh()
+        await self._core.fresh()
 
     async def get_live(self, group: str, resource: str, namespace: str, name: str) -> Obj | None:
         served = self._core.registry.any_version(group, resource)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from pilothouse.api import errors, gates
@@ -33,7 +33,7 @@ from pilothouse.apiserver.classification import FLOW_SCHEMA, PRIORITY_LEVEL, Cla
 from pilothouse.apiserver.compactor import Compactor
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.contracts import Attributes
-from pilothouse.apiserver.core import Core
+from pilothouse.apiserver.core import Backend, Core
 from pilothouse.apiserver.customresources import CustomResources
 from pilothouse.apiserver.endpoints import special, status
 from pilothouse.apiserver.handlers import create, delete, deletecollection, get, lists, patch, update, watch
@@ -67,7 +67,14 @@ _HANDLERS: Final[dict[str, Callable[[Scope], Awaitable[Response]]]] = {
 class APIServer:
     """`await start()`, `await handle(request)`, `await stop()`. `objects` is the server's own view of the cluster."""
 
-    def __init__(self, store: Store, clock: Clock, config: Config | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        config: Config | None = None,
+        overrides: Mapping[tuple[str, str], Store] | None = None,
+    ) -> None:
+        """`overrides`: by group and resource, the stores of those that do not lie in `store`."""
         self.config = config or Config()
         self.store, self.clock = store, clock
         self.registry = Registry()
@@ -79,7 +86,11 @@ class APIServer:
         self._limit = flowcontrol.Limit(self.config.max_requests_inflight, self.config.max_mutating_requests_inflight)
         self._classifier = Classifier(self.objects)
         self._metrics = Metrics(clock.now())
-        health = Health(store, lambda: self.ready, self.core.stopping.is_set, clock)
+        others = list(dict.fromkeys((overrides or {}).values()))
+        backends = {id(other): Backend(other, Feed(other, clock), Leases(other, clock)) for other in others}
+        self.core.overrides = {name: backends[id(other)] for name, other in (overrides or {}).items()}
+        self._stores = [store, *others]
+        health = Health(self._stores, lambda: self.ready, self.core.stopping.is_set, clock)
         self._nonresource = NonResource(self.core, health, self._metrics, self._limit.used)
 
     async def start(self) -> None:
@@ -95,7 +106,7 @@ class APIServer:
         if gates.is_open("CBORServingAndStorage"):
             self.core.forms = negotiation.WITH_CBOR
         self.registry.add(*built_in(self.config.runtime_config, self.config.feature_gates))
-        await self.core.feed.start()
+        await asyncio.gather(*(feed.start() for feed in self.core.feeds()))
         for served in self.registry:
             if "list" in served.resource.verbs:
                 self.core.storage(served.stored)
@@ -104,8 +115,9 @@ class APIServer:
         await CustomResources(self.core, self.objects).start()
         Judgements(self.core, self.objects).start()
         if self.config.etcd_compaction_interval_s > 0:
-            compactor = Compactor(self.store, self.clock, self.config.etcd_compaction_interval_s)
-            self.core.tasks.spawn(compactor.run(), "compactor")
+            for store in self._stores:
+                compactor = Compactor(store, self.clock, self.config.etcd_compaction_interval_s)
+                self.core.tasks.spawn(compactor.run(), "compactor")
         self.ready = True
 
     async def _build_policy(self) -> None:
@@ -115,7 +127,7 @@ class APIServer:
         core.allocators = allocators.build(config, self.objects, self.clock)
         core.admission = admission.build(config, self.objects, self.clock, self.registry)
         await ensure(self, config)
-        await core.feed.fresh()
+        await core.fresh()
 
     async def stop(self) -> None:
         """Ends the watches, then everything else. The store stays open: whoever opened it closes it."""
@@ -124,7 +136,11 @@ class APIServer:
         for storage in self.core.storages():
             storage.cache.detach()
         await self.core.tasks.stop()
-        await self.core.feed.stop()
+        for feed in self.core.feeds():
+            await feed.stop()
+
+    def store_of(self, group: str, resource: str) -> Store:
+        return self.core.backend(group, resource).store
 
     async def handle(self, request: Request) -> Response:
         """Answers any request; raises nothing but cancellation. A `request.user` on entry is a trusted transport's."""

@@ -194,12 +194,14 @@ class Cluster:
         say("store" if not etcd else "connection to etcd")
         store = await stores.open_store(directory, etcd, self.clock)
         self._undo.append(store.close)
+        others = await stores.open_overrides(etcd, self.clock)
+        self._undo += [other.close for other in dict.fromkeys(others.values())]
         if not etcd:
             backups = await backup.serve(cast("Maintained", store), directory)
             self._undo.append(backups.stop)
 
         say("API server")
-        server = await self._start_server(store, self._config(keys, api), listening, context)
+        server = await self._start_server(store, others, self._config(keys, api), listening, context)
         config = kubeconfig.of_cluster(directory.name, self.url, keys["ca.crt"], keys["admin.crt"], keys["admin.key"])
         kubeconfig.write(directory.kubeconfig, config)
         directory.tell(self.port, ready=False)
@@ -279,13 +281,18 @@ class Cluster:
         raise ClusterError(f"all ports from {FIRST_PORT} to {last} are in use; choose another with --port")
 
     async def _start_server(
-        self, store: Store, config: Config, listening: socket.socket, context: ssl.SSLContext
+        self,
+        store: Store,
+        others: Mapping[tuple[str, str], Store],
+        config: Config,
+        listening: socket.socket,
+        context: ssl.SSLContext,
     ) -> APIServer:
         from pilothouse.apiserver import http
         from pilothouse.apiserver.server import APIServer
         from pilothouse.store.interface import StoreError
 
-        server = APIServer(store, self.clock, config)
+        server = APIServer(store, self.clock, config, others)
         try:
             await server.start()
         except StoreError as error:

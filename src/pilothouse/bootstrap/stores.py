@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,19 +33,58 @@ def chosen(given: Mapping[str, str], remembered: Mapping[str, str]) -> dict[str,
     return found
 
 
+def overrides(text: str) -> dict[tuple[str, str], tuple[str, ...]]:
+    """`--etcd-servers-overrides` as upstream reads it: the servers of a group's resource. Raises ClusterError."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for override in filter(None, text.split(",")):
+        name, _, servers = override.partition("#")
+        group, slash, resource = name.partition("/")
+        if not servers or "#" in servers or not slash or "/" in resource:
+            raise ClusterError(
+                "--etcd-servers-overrides invalid, must be of format: group/resource#servers, where servers are URLs, "
+                "semicolon separated"
+            )
+        found.setdefault((group, resource), tuple(servers.split(";")))  # the first one holds, as with upstream
+    return found
+
+
 async def open_store(directory: ClusterDirectory, etcd: Mapping[str, str], clock: Clock) -> Store:
     """Raises ClusterError."""
+    if etcd:
+        return await _open_remote(etcd["etcd_servers"].split(","), etcd, clock)
+    from pilothouse.store.embedded import open_store
     from pilothouse.store.interface import StoreError
 
     try:
-        if not etcd:
-            from pilothouse.store.embedded import open_store
+        return await open_store(directory.store, clock)
+    except (StoreError, OSError) as error:
+        raise ClusterError(str(error)) from None
 
-            return await open_store(directory.store, clock)
-        from pilothouse.store import remote
 
+async def open_overrides(etcd: Mapping[str, str], clock: Clock) -> dict[tuple[str, str], Store]:
+    """One store for each set of servers. Raises ClusterError, with nothing left open."""
+    opened: dict[tuple[str, ...], Store] = {}
+    found: dict[tuple[str, str], Store] = {}
+    try:
+        for name, servers in overrides(etcd.get("etcd_servers_overrides", "")).items():
+            known = tuple(sorted(servers))
+            if known not in opened:
+                opened[known] = await _open_remote(servers, etcd, clock)
+            found[name] = opened[known]
+    except BaseException:
+        for store in opened.values():
+            await store.close()
+        raise
+    return found
+
+
+async def _open_remote(servers: Iterable[str], etcd: Mapping[str, str], clock: Clock) -> Store:
+    from pilothouse.store import remote
+    from pilothouse.store.interface import StoreError
+
+    try:
         options = remote.Options(
-            tuple(filter(None, (url.strip() for url in etcd["etcd_servers"].split(",")))),
+            tuple(filter(None, (url.strip() for url in servers))),
             ca_file=etcd.get("etcd_cafile", ""),
             cert_file=etcd.get("etcd_certfile", ""),
             key_file=etcd.get("etcd_keyfile", ""),

@@ -38,6 +38,10 @@ def _cluster(command: F) -> F:
 def _etcd(command: F) -> F:
     """kube-apiserver's options for an etcd cluster. They are remembered with the cluster."""
     for option, metavar, text in (
+        (
+            "--etcd-servers-overrides", "G/R#URL;URL,…",
+            "Keep some resources in etcd clusters of their own, for example /events#http://10.0.0.9:2379.",
+        ),
         ("--etcd-prefix", "PATH", "What the cluster's keys in etcd begin with (default: /registry)."),
         ("--etcd-keyfile", "FILE", "The key of --etcd-certfile."),
         ("--etcd-certfile", "FILE", "The client certificate for etcd."),

@@ -30,8 +30,7 @@ class Server(Protocol):
     @property
     def objects(self) -> Objects: ...
 
-    @property
-    def store(self) -> Store: ...
+    def store_of(self, group: str, resource: str) -> Store: ...
 
     @property
     def clock(self) -> Clock: ...
@@ -40,18 +39,21 @@ class Server(Protocol):
 async def ensure(server: Server, config: Config) -> None:
     """Idempotent, and safe with several API servers starting at once. On an empty store this is four transactions: the
     objects are written as they stand, for nothing can be wrong with them that a pipeline would find."""
-    objects, store, clock = server.objects, server.store, server.clock
+    objects, clock = server.objects, server.clock
     await allocators.repair(objects)
-    wanted = [*fixed(), *configured(config, clock.now())]
-    missing: list[Desired] = wanted
-    for _ in range(_ATTEMPTS):
-        missing = await _absent(store, missing)
-        if not missing or await _create(store, clock, missing):
-            break
-    created = {id(d) for d in missing}
-    for desired in wanted:
-        if id(desired) not in created:
-            await _renew(objects, store, desired)
+    by_store: dict[Store, list[Desired]] = {}
+    for desired in (*fixed(), *configured(config, clock.now())):
+        by_store.setdefault(server.store_of(desired.group, desired.resource), []).append(desired)
+    for store, wanted in by_store.items():
+        missing: list[Desired] = wanted
+        for _ in range(_ATTEMPTS):
+            missing = await _absent(store, missing)
+            if not missing or await _create(store, clock, missing):
+                break
+        created = {id(d) for d in missing}
+        for desired in wanted:
+            if id(desired) not in created:
+                await _renew(objects, store, desired)
 
 
 def _batches(wanted: Sequence[Desired]) -> Iterator[Sequence[Desired]]:

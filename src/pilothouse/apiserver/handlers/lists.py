@@ -73,7 +73,7 @@ async def wait_for(scope: Scope, revision: int) -> None:
         return
     try:
         async with scope.core.clock.timeout(WAIT_S):
-            await scope.core.feed.wait(revision)
+            await scope.storage.feed.wait(revision)
     except TimeoutError:
         raise too_large(revision, scope.storage.cache.revision) from None
 
@@ -155,7 +155,7 @@ async def find(scope: Scope, options: ListOptions, chosen: Selection) -> tuple[l
         await wait_for(scope, wanted)
     elif wanted is None:
         try:
-            await scope.core.feed.fresh()
+            await scope.storage.feed.fresh()
         except StoreError as error:
             raise store_failure(error) from error
         await cache.ready()
@@ -212,7 +212,7 @@ async def _of_the_past(
     scope: Scope, options: ListOptions, chosen: Selection, revision: int, token: Token | None
 ) -> tuple[list[Entry], Obj]:
     """A page of the state at `revision`, from the store's history."""
-    store = scope.core.store
+    store = scope.storage.store
     root = chosen.root(scope)
     meta: Obj = {"resourceVersion": str(revision)}
     limit = options.limit

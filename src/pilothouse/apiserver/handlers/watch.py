@@ -69,7 +69,7 @@ async def _nothing() -> AsyncIterator[bytes]:
 async def _start(scope: Scope, options: ListOptions, after: int | None) -> int | None:
     """Waits until the cache is as new as the watch must begin. Returns the revision whose successors it is of; None: of the
     present objects and what comes after them. `after` None: from no revision or from 0."""
-    cache, feed = scope.storage.cache, scope.core.feed
+    cache, feed = scope.storage.cache, scope.storage.feed
     await cache.ready()
     if options.send_initial_events and after is not None:
         # The state must be at least as new as the revision; the events before it are part of the state.

@@ -71,6 +71,14 @@ class Storage:
         self.stored, self.cache = stored, WatchCache(stored, store, feed, clock)
         self._store, self._feed, self._leases = store, feed, leases
 
+    @property
+    def store(self) -> Store:
+        return self._store
+
+    @property
+    def feed(self) -> Feed:
+        return self._feed
+
     def adopt(self, stored: Stored) -> None:
         """The resource was defined anew; its objects stay what they are, but watches end: what they show changes."""
         self.stored = self.cache.stored = stored
