@@ -13,7 +13,7 @@ from pilothouse.api.exchange import Response
 from pilothouse.api.kinds.apiextensions import conditions
 from pilothouse.api.objects import Obj, copy
 from pilothouse.apiserver import answers
-from pilothouse.apiserver.handlers import bodies, writing
+from pilothouse.apiserver.handlers import bodies, unreadable, writing
 from pilothouse.apiserver.handlers.options import DeleteOptions, check_delete_options
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.registry.entries import Entry
@@ -55,6 +55,8 @@ def returns_object(served: ServedResource) -> bool:
 async def handle(scope: Scope) -> Response:
     options = bodies.delete_options(scope)
     check_delete_options(options)
+    if options.ignore_read_error:
+        return await unreadable.delete(scope, dry_run=bool(options.dry_run))
     result, deleted = await delete(scope, options)
     status = 202 if not deleted and options.orphan is False else 200
     if isinstance(result, Entry):

@@ -260,6 +260,13 @@ def check_delete_options(options: DeleteOptions, *, many: bool = False) -> None:
     if policy is not None and policy not in ("Foreground", "Background", "Orphan"):
         errs.append(fields.not_supported("propagationPolicy", policy, ["Foreground", "Background", "Orphan", "nil"]))
     errs += dry_run_errors(options.dry_run)
+    if options.ignore_read_error:
+        given = {
+            "propagationPolicy": policy, "orphanDependents": options.orphan, "gracePeriodSeconds": options.grace_period_s,
+            "preconditions": options.uid if options.uid is not None else options.resource_version,
+        }  # fmt: skip
+        told = [f"cannot be set together with .{name}" for name, value in given.items() if value is not None]
+        errs += [fields.invalid(_IGNORE_READ_ERROR, True, why) for why in told]
     if errs:
         raise invalid_options("DeleteOptions", errs)
 

@@ -144,6 +144,30 @@ class Storage:
             raise Lost(self._current(entry.key, result))
         return entry.at(result.revision)
 
+    async def unreadable(self, key: str) -> int | None:
+        """The revision of a value that is no object; 0 for one that is, None where there is no value. Raises StatusError."""
+        try:
+            found = await self._store.range(Range(key.encode()))
+        except StoreError as error:
+            raise store_failure(error) from error
+        if not found.kvs:
+            return None
+        kv = found.kvs[0]
+        try:
+            _ = Entry.of_value(self.stored, key, kv.mod_revision, kv.value).obj
+        except (ValueError, StatusError):
+            return kv.mod_revision
+        return 0
+
+    async def remove(self, key: str, revision: int) -> bool:
+        """Whatever it is; False where it has changed. Raises StatusError."""
+        raw = key.encode()
+        try:
+            result = await self._store.txn(Txn([Compare(raw, "mod", "=", revision)], [Delete(raw)], []))
+        except StoreError as error:
+            raise store_failure(error) from error
+        return result.succeeded
+
     def _current(self, key: str, result: TxnResult) -> Entry | None:
         found = cast(RangeResult, result.responses[0])
         if not found.kvs:
