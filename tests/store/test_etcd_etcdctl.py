@@ -230,7 +230,13 @@ def test_quota(tmp_path: Path) -> None:
 def test_http(etcd: Etcd) -> None:
     assert _http(etcd, "/health") == (200, {"health": "true", "reason": ""})
     assert _http(etcd, "/readyz") == (200, "ok\n")
-    assert _http(etcd, "/livez/serializable_read?verbose")[1] == "[+]serializable_read ok\nlivez check passed\n"
+    verbose = _http(etcd, "/readyz?verbose&exclude=linearizable_read&exclude=other")[1]
+    assert verbose == "[+]data_corruption ok\n[+]serializable_read ok\n[+]non_learner ok\nok\n"
+    assert _http(etcd, "/readyz/other") == (404, "404 page not found\n")
+    assert _http(etcd, "/health", {}) == (405, "Method Not Allowed\n")
+    with urllib.request.urlopen(etcd.url + "/version", timeout=5) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert _http(etcd, "/livez/serializable_read?verbose")[1] == "[+]serializable_read ok\nok\n"
     assert _http(etcd, "/version")[1]["etcdserver"] == "3.7.0"
     assert _http(etcd, "/nothing")[0] == 404
     text = _http(etcd, "/metrics")[1]
@@ -259,11 +265,21 @@ def test_gateway(etcd: Etcd) -> None:
         },
     )
     assert (status, txn["succeeded"], txn["responses"][0]["response_delete_range"]["deleted"]) == (200, True, "1")
-    refused = {"error": "etcdserver: key is not provided", "code": 3, "message": "etcdserver: key is not provided"}
-    assert _http(etcd, "/v3/kv/range", {}) == (400, refused)
-    assert _http(etcd, "/v3/kv/range", [1])[0] == 400
-    assert _http(etcd, "/v3/kv/range")[0] == 501
-    assert _http(etcd, "/v3/nothing", {})[0] == 404
+    for body, message in (
+        ({}, "etcdserver: key is not provided"),
+        ([1], "proto: syntax error (line 1:1): unexpected token ["),
+        ({"key": "!!"}, 'proto: (line 1:9): invalid value for bytes field key: "!!"'),
+        ({"key": key, "keys_only": 1}, "proto: (line 1:34): invalid value for bool field keysOnly: 1"),
+        ({"key": key, "limit": "x"}, 'proto: (line 1:30): invalid value for int64 field limit: "x"'),
+        (
+            {"key": key, "limit": 1 << 63},
+            "proto: (line 1:30): invalid value for int64 field limit: 9223372036854775808",
+        ),
+    ):
+        assert _http(etcd, "/v3/kv/range", body) == (400, {"code": 3, "message": message})
+    assert _http(etcd, "/v3beta/kv/range", {"key": key})[0] == 200
+    assert _http(etcd, "/v3/kv/range") == (501, {"code": 12, "message": "Method Not Allowed"})
+    assert _http(etcd, "/v3/nothing", {}) == (404, {"code": 5, "message": "Not Found"})
     lock = _http(etcd, "/v3/lock/lock", {"name": "bG9jaw=="})[1]
     assert _http(etcd, "/v3/lock/unlock", {"key": lock["key"]})[0] == 200
     lead = _http(etcd, "/v3/election/campaign", {"name": "ZWxlY3Q=", "value": value})[1]["leader"]

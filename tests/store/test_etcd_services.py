@@ -270,7 +270,7 @@ async def test_a_stopped_store_is_unavailable() -> None:
             aiohttp.ClientSession() as session,
             session.get(f"http://127.0.0.1:{etcd.port}/health") as answer,
         ):
-            assert (answer.status, await answer.json()) == (
+            assert (answer.status, await answer.json(content_type=None)) == (
                 503,
                 {"health": "false", "reason": "RANGE ERROR:etcdserver: server stopped"},
             )

@@ -30,7 +30,7 @@ class Cluster:
 
     async def member_list(self, request: Any, call: Call) -> Any:
         self._context.guard.check_known(call)
-        return await self._context.headed(pb.MemberListResponse, members=[self._member()])
+        return pb.MemberListResponse(header=self._context.header.message(0), members=[self._member()])
 
     def _known(self, member_id: int) -> None:
         if member_id != self._context.header.member_id:

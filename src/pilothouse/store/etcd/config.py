@@ -50,6 +50,7 @@ class Config:
     log_level: str = "info"
     enable_grpc_gateway: bool = True
     metrics: str = "basic"
+    cors: list[str] = field(default_factory=lambda: ["*"])
     watch_progress_notify_interval: str = "10m"
 
     @property
@@ -129,7 +130,7 @@ _IDLE: Final = {
     "text": """
         initial-cluster-state wal-dir backend-bbolt-freelist-type peer-cert-file peer-key-file peer-trusted-ca-file
         peer-cert-allowed-cn peer-cert-allowed-hostname peer-crl-file peer-client-cert-file peer-client-key-file logger
-        log-outputs log-format log-rotation-config-json host-whitelist cors tls-max-version v2-deprecation feature-gates
+        log-outputs log-format log-rotation-config-json host-whitelist tls-max-version v2-deprecation feature-gates
         client-cert-file client-key-file distributed-tracing-address distributed-tracing-service-name
         distributed-tracing-instance-id""",
     "urls": "listen-peer-urls",

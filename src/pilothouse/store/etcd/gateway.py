@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from pilothouse.store.etcd.gatewayjson import check
 from pilothouse.store.wire.hpack import Fields
 from pilothouse.store.wire.rpc import Head, Method, RpcError, Status
 from pilothouse.store.wire.server import HttpAnswer, HttpRequest
@@ -90,12 +91,10 @@ class Gateway:
     def __init__(self, methods: Mapping[str, Method], failure: Callable[[Exception], RpcError]) -> None:
         self._methods, self._failure = methods, failure
 
-    async def serve(self, request: HttpRequest) -> HttpAnswer | None:
-        """None where the path is not the gateway's."""
-        path = request.target.partition("?")[0]
+    async def serve(self, request: HttpRequest, path: str) -> HttpAnswer:
         method = self._methods.get(path)
         if method is None:
-            return None
+            return _refusal(Status.NOT_FOUND, "Not Found")
         if request.method != "POST":
             return _refusal(Status.UNIMPLEMENTED, "Method Not Allowed")
         try:
@@ -143,6 +142,8 @@ def _messages(method: Method, body: bytes) -> list[Any]:
     try:
         text = body.decode()
         documents = _documents(text) if method.client_streams else [text or "{}"]
+        for document in documents:
+            check(document, method.request.DESCRIPTOR)
         return [json_format.Parse(document, method.request(), ignore_unknown_fields=True) for document in documents]
     except (json_format.ParseError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from None
@@ -174,7 +175,7 @@ def _json(method: Method, data: bytes) -> bytes:
 
 
 def _status(status: Status, message: str) -> dict[str, Any]:
-    return {"error": message, "code": int(status), "message": message}
+    return {"code": int(status), "message": message}
 
 
 def _refusal(status: Status, message: str) -> HttpAnswer:
