@@ -188,6 +188,8 @@ class Figures:
     cpu_us: float  # a request, or an event
     p50_ms: float
     p99_ms: float
+    held_p99_ms: float  # ours: how long the loop was held
+    held_most_ms: float
 
 
 def _tls() -> ssl.SSLContext:
@@ -202,6 +204,7 @@ async def _measure(server: Server, row: Row, count: int, number: int) -> Figures
         warm = row.requests(min(count, row.connections), number) if row.name.startswith(("get", "list")) else ()
         if warm:
             await load.closed(server.port, tls, warm, 1)
+    server.held_ms()
     before_s = server.cpu_s()
     if row.watchers:
         watch = _ask("GET", f"{_POD.format('thousand')}?watch=true&resourceVersion=0&sendInitialEvents=false"
@@ -218,6 +221,7 @@ async def _measure(server: Server, row: Row, count: int, number: int) -> Figures
         used_s / done * 1e6,
         delays[len(delays) // 2] * 1e3,
         delays[int(len(delays) * 0.99)] * 1e3,
+        *server.held_ms(),
     )
 
 
@@ -290,7 +294,7 @@ def _row(by_server: dict[str, list[Figures]]) -> dict[str, Any]:
     for server, figures in by_server.items():
         out[server] = {
             field: round(statistics.median(getattr(f, field) for f in figures), 3)
-            for field in ("rate", "cpu_us", "p50_ms", "p99_ms")
+            for field in ("rate", "cpu_us", "p50_ms", "p99_ms", "held_p99_ms", "held_most_ms")
         }
     if len(by_server) == 2:
         pairs = list(zip(by_server["ours"], by_server["upstream"], strict=True))
@@ -335,7 +339,7 @@ def _print(report: dict[str, Any], output: str) -> None:
     if rows:
         click.echo(
             f"{'':20}{'CPU µs':>10}{'upstream':>10}{'ratio':>8}{'(min–max)':>14}{'a second':>10}{'ratio':>8}"
-            f"{'p50 ms':>9}{'ratio':>8}{'p99 ms':>9}{'ratio':>8}"
+            f"{'p50 ms':>9}{'ratio':>8}{'p99 ms':>9}{'ratio':>8}{'held p99':>10}{'most':>8}"
         )
     for name, row in rows.items():
         ours, theirs = row["ours"], row.get("upstream", {})
@@ -350,6 +354,7 @@ def _print(report: dict[str, Any], output: str) -> None:
         for field in ("rate", "p50_ms", "p99_ms"):
             line += f"{ours[field]:>9.2f}" if field != "rate" else ""
             line += f"{row[f'{field} ours/upstream']['median']:>8.2f}" if theirs else " " * 8
+        line += f"{ours['held_p99_ms']:>10.1f}{ours['held_most_ms']:>8.1f}"
         click.echo(line)
     for name, values in {**rest, **({"memory": report["memory"]} if "memory" in report else {})}.items():
         click.echo(f"\n{name}")

@@ -116,6 +116,10 @@ class Server:
                 total += int((task / "schedstat").read_text().split()[0])
         return total / 1e9
 
+    def held_ms(self) -> tuple[float, float]:
+        """How long its event loop was held since the last call, 99th percentile and most; zeros of a server without one."""
+        return 0.0, 0.0
+
     def memory_mib(self) -> float:
         """Resident memory of its processes."""
         return memory_mib([process.pid for process in self._processes])
@@ -143,6 +147,15 @@ class Ours(Server):
         self._run(sys.executable, "-m", "bench.ours", str(self.directory), str(self.port), TOKEN, cwd=root)
         wait(f"https://127.0.0.1:{self.port}/readyz", self._processes)
         return time.monotonic() - begin
+
+    def held_ms(self) -> tuple[float, float]:
+        told = self.directory / "held"
+        told.unlink(missing_ok=True)
+        self._processes[0].send_signal(signal.SIGUSR1)
+        while not told.exists():
+            time.sleep(_POLL_S)
+        p99, most = told.read_text().split()
+        return float(p99), float(most)
 
 
 class Upstream(Server):

@@ -15,10 +15,11 @@ from pilothouse.api.objects import Obj
 from pilothouse.apiserver import negotiation, slices, tables
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.negotiation import CBOR, JSON, PROTOBUF, YAML, Forms, Output
+from pilothouse.apiserver.pacing import Pace
 from pilothouse.apiserver.registry.entries import Entry
 
-_SLICE_PROTOBUF: Final = 20  # entries encoded without a pause
-_READ_AT_ONCE: Final = 200
+_READ_AT_ONCE: Final = 10  # between two looks at the clock
+_WHOLE_BYTES: Final = 2 * slices.SLICE_BYTES
 
 
 def of_entry(scope: Scope, entry: Entry, status: int = 200) -> Response:
@@ -36,50 +37,53 @@ def of_entry(scope: Scope, entry: Entry, status: int = 200) -> Response:
 
 
 async def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Response:
-    output, served = scope.output, scope.served
+    output, served, pace = scope.output, scope.served, Pace(scope.core.clock)
     plain = output.media_type == JSON and not output.pretty
     if output.transform:
         if plain and entries and not scope.local:
-            return _sliced(scope, tables.of_list(scope, entries, meta), JSON)
+            return await _sliced(scope, tables.of_list(scope, entries, meta, pace), JSON, pace)
         return of_object(scope, tables.transform(scope, entries, meta))
     if served.stored.custom:
         meta = {"continue": "", **meta}  # upstream's untyped lists always say it
     head: Obj = {"kind": served.resource.list_kind, "apiVersion": served.gvr.api_version, "metadata": meta}
     if scope.local:
-        return _local(scope, {**head, "items": await _shown(scope, entries)}, 200)
-    if output.media_type == JSON:
-        written = slices.json if plain else slices.pretty
-        return _sliced(scope, written(served, entries, head), JSON)
+        return _local(scope, {**head, "items": await _shown(scope, entries, pace)}, 200)
+    if plain:
+        return await _sliced(scope, slices.json(served, entries, head), JSON, pace)
     if output.media_type == PROTOBUF and not served.stored.custom:
-        for i in range(0, len(entries) - _SLICE_PROTOBUF, _SLICE_PROTOBUF):
-            for entry in entries[i : i + _SLICE_PROTOBUF]:
-                entry.message(served)
-            await scope.core.clock.sleep(0)
-        return _sliced(scope, slices.protobuf(served, entries, meta), PROTOBUF)
+        for entry in [entry for entry in entries if not entry.has_message(served)]:
+            entry.message(served)
+            await pace.rest()
+        return await _sliced(scope, slices.protobuf(served, entries, meta), PROTOBUF, pace)
+    if output.media_type == JSON:
+        return await _sliced(scope, slices.pretty(served, entries, head, pace), JSON, pace)
     if output.media_type == CBOR:
-        return _sliced(scope, slices.cbor(served, entries, head), CBOR)
-    return _sliced(scope, slices.yaml(served, entries, head), YAML)
+        return await _sliced(scope, slices.cbor(served, entries, head, pace), CBOR, pace)
+    return await _sliced(scope, slices.yaml(served, entries, head, pace), YAML, pace)
 
 
-async def _shown(scope: Scope, entries: Sequence[Entry]) -> list[Obj]:
+async def _shown(scope: Scope, entries: Sequence[Entry], pace: Pace) -> list[Obj]:
     """The entries' objects, which may have to be read from their bytes."""
     found: list[Obj] = []
     for i in range(0, len(entries), _READ_AT_ONCE):
-        if i:
-            await scope.core.clock.sleep(0)
         found += [entry.of(scope.served) for entry in entries[i : i + _READ_AT_ONCE]]
+        await pace.rest()
     return found
 
 
-def _sliced(scope: Scope, made: Iterator[bytes], media_type: str) -> Response:
-    """What fits in two slices is an answer as any other."""
-    first, second = next(made), next(made, b"")
-    third = next(made, None) if second else None
-    if third is None:
-        return _wire(scope, first + second, media_type, 200)
-    response = _wire(scope, b"", media_type, 200)
-    response.slices = chain((first, second, third), made)
-    return response
+async def _sliced(scope: Scope, made: Iterator[bytes], media_type: str, pace: Pace) -> Response:
+    """What is no longer than two slices is an answer as any other."""
+    begun: list[bytes] = []
+    size = 0
+    for one in made:
+        begun.append(one)
+        size += len(one)
+        if size > _WHOLE_BYTES:
+            response = _wire(scope, b"", media_type, 200)
+            response.slices = chain(begun, made)
+            return response
+        await pace.rest()
+    return _wire(scope, b"".join(begun), media_type, 200)
 
 
 def of_object(scope: Scope, obj: Obj, status: int = 200) -> Response:

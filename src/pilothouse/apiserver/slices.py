@@ -1,5 +1,6 @@
 """Collections as they are sent: encoded slice by slice, so that a list of any size is never held whole and never blocks the loop
-for more than a slice. An item's bytes come from its entry, which made them once.
+for more than a slice. An item's bytes come from its entry, which made them once; where they may be yet to make, a slice ends when
+its time is over.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import orjson
 from pilothouse.api.codec import protowrite, text
 from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK
+from pilothouse.apiserver.pacing import Pace
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.resources import ServedResource
 
 SLICE_BYTES: Final = 64 * 1024
-_YAML_SLICE_BYTES: Final = 4 * 1024  # takes as long to write as many times as much JSON
+_LOOK_BYTES: Final = 4 * 1024  # between two looks at the clock
 
 
 def json(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterator[bytes]:
@@ -27,14 +29,14 @@ def json(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterato
     return _array(head, b"items", (entry.item(served, cut) for entry in entries))
 
 
-def pretty(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterator[bytes]:
+def pretty(served: ServedResource, entries: Sequence[Entry], head: Obj, pace: Pace) -> Iterator[bytes]:
     """The same, indented for people."""
     start = orjson.dumps(head, option=orjson.OPT_INDENT_2)[: -len(b"\n}")] + b',\n  "items": ['
     items = (text.to_json(o, orjson.OPT_INDENT_2).replace(b"\n", b"\n    ") for o in _bare(served, entries))
-    return _joined(start, b",", (b"\n    " + item for item in items), b"\n  ]\n}" if entries else b"]\n}")
+    return _joined(start, b",", (b"\n    " + item for item in items), b"\n  ]\n}" if entries else b"]\n}", pace)
 
 
-def yaml(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterator[bytes]:
+def yaml(served: ServedResource, entries: Sequence[Entry], head: Obj, pace: Pace) -> Iterator[bytes]:
     """The same as YAML: every item is written as the one item of a list."""
     from pilothouse.api.codec import yamltext
 
@@ -43,14 +45,14 @@ def yaml(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterato
     if not entries:
         return iter((start + empty + end,))
     items = (yamltext.to_yaml({"items": [o]})[len(key) :] for o in _bare(served, entries))
-    return _joined(start + key, b"", items, end, _YAML_SLICE_BYTES)
+    return _joined(start + key, b"", items, end, pace)
 
 
-def cbor(served: ServedResource, entries: Sequence[Entry], head: Obj) -> Iterator[bytes]:
+def cbor(served: ServedResource, entries: Sequence[Entry], head: Obj, pace: Pace) -> Iterator[bytes]:
     from pilothouse.api.codec import cbor as codec
 
     type_ = None if served.stored.custom else served.type
-    return _joined(b"", b"", codec.list_parts(head, type_, _bare(served, entries), len(entries)), b"")
+    return _joined(b"", b"", codec.list_parts(head, type_, _bare(served, entries), len(entries)), b"", pace)
 
 
 def _bare(served: ServedResource, entries: Sequence[Entry]) -> Iterator[Obj]:
@@ -60,13 +62,13 @@ def _bare(served: ServedResource, entries: Sequence[Entry]) -> Iterator[Obj]:
         yield obj if served.stored.custom else {k: v for k, v in obj.items() if k not in ("kind", "apiVersion")}
 
 
-def rows(entries: Sequence[Entry], row: Callable[[Entry], bytes], head: Obj) -> Iterator[bytes]:
+def rows(entries: Sequence[Entry], row: Callable[[Entry], bytes], head: Obj, pace: Pace) -> Iterator[bytes]:
     """A table, of its rows' JSON."""
-    return _array(head, b"rows", map(row, entries))
+    return _array(head, b"rows", map(row, entries), pace)
 
 
-def partial(entries: Sequence[Entry], head: Obj, item: Callable[[Entry], bytes]) -> Iterator[bytes]:
-    return _array(head, b"items", map(item, entries))
+def partial(entries: Sequence[Entry], head: Obj, item: Callable[[Entry], bytes], pace: Pace) -> Iterator[bytes]:
+    return _array(head, b"items", map(item, entries), pace)
 
 
 def protobuf(served: ServedResource, entries: Sequence[Entry], meta: Obj) -> Iterator[bytes]:
@@ -77,22 +79,29 @@ def protobuf(served: ServedResource, entries: Sequence[Entry], meta: Obj) -> Ite
     return _joined(start, b"", map(protowrite.list_item, items), end)
 
 
-def _array(head: Obj, name: bytes, items: Iterable[bytes]) -> Iterator[bytes]:
-    return _joined(b'%b,"%b":[' % (orjson.dumps(head)[:-1], name), b",", items, b"]}\n")
+def _array(head: Obj, name: bytes, items: Iterable[bytes], pace: Pace | None = None) -> Iterator[bytes]:
+    return _joined(b'%b,"%b":[' % (orjson.dumps(head)[:-1], name), b",", items, b"]}\n", pace)
 
 
 def _joined(
-    start: bytes, separator: bytes, items: Iterable[bytes], end: bytes, most_bytes: int = SLICE_BYTES
+    start: bytes, separator: bytes, items: Iterable[bytes], end: bytes, pace: Pace | None = None
 ) -> Iterator[bytes]:
     parts, size = [start], len(start)
-    between = b""
+    between, step = b"", SLICE_BYTES if pace is None else _LOOK_BYTES
+    look = step
+    if pace is not None:
+        pace.begin()
     for item in items:
         parts.append(between)
         parts.append(item)
         between = separator
         size += len(item)
-        if size >= most_bytes:
-            yield b"".join(parts)
-            parts, size = [], 0
+        if size >= look:
+            look = size + step
+            if size >= SLICE_BYTES or (pace is not None and pace.due()):
+                yield b"".join(parts)
+                parts, size, look = [], 0, step
+                if pace is not None:
+                    pace.begin()
     parts.append(end)
     yield b"".join(parts)

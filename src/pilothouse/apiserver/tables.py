@@ -15,11 +15,12 @@ from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver import slices
 from pilothouse.apiserver.handlers.scope import Scope
+from pilothouse.apiserver.pacing import Pace
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.resources import Column, ServedResource
 
 
-def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Iterator[bytes]:
+def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj, pace: Pace) -> Iterator[bytes]:
     """A list so transformed, as JSON in slices."""
     if scope.output.transform == "Table":
         served, version = scope.served, scope.output.version
@@ -34,11 +35,11 @@ def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj) -> Iterator[bytes
 
         bare = table(scope, (), meta)
         del bare["rows"]
-        return slices.rows(entries, row, bare)
+        return slices.rows(entries, row, bare, pace)
     empty = transform(scope, (), meta)
     del empty["items"]
     head = b'{"kind":"PartialObjectMetadata","apiVersion":"%b","metadata":' % empty["apiVersion"].encode()
-    return slices.partial(entries, empty, lambda entry: b"%b%b}" % (head, _metadata_json(scope.served, entry)))
+    return slices.partial(entries, empty, lambda entry: b"%b%b}" % (head, _metadata_json(scope.served, entry)), pace)
 
 
 class _Cells:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-_CLASS: Final = re.compile(r'^class (\w+)\(DictMixin\):\n(?:    (?:r)?"""(.*?)""")?', re.MULTILINE | re.DOTALL)
+_CLASS: Final = re.compile(r'class \w+\(DictMixin\):\n(?:    (?:r)?"""(.*?)""")?', re.DOTALL)
 _WIDTH: Final = 78
 _PARAMETER: Final = re.compile(r"^\s*\* \*\*(\w+)\*\* ``[^`]*`` - ", re.MULTILINE)
 
@@ -25,19 +25,22 @@ class Described(NamedTuple):
 _NOTHING: Final = Described("", {})
 
 
+@cache
 def of_type(name: str) -> Described:
     """`core/v1.Container`; nothing for types that are not described."""
     module, _, kind = name.rpartition(".")
-    return _module(module.replace("/", "_")).get(kind, _NOTHING)
+    source = _source(module.replace("/", "_"))
+    at = source.find(f"\nclass {kind}(DictMixin):\n")
+    found = _CLASS.match(source, at + 1) if at >= 0 else None
+    return _described(found[1] or "") if found is not None else _NOTHING
 
 
 @cache
-def _module(name: str) -> dict[str, Described]:
+def _source(module: str) -> str:
     try:
-        source = files("lightkube.models").joinpath(f"{name}.py").read_text(encoding="utf-8")
+        return files("lightkube.models").joinpath(f"{module}.py").read_text(encoding="utf-8")
     except (FileNotFoundError, ModuleNotFoundError):
-        return {}
-    return {kind: _described(doc) for kind, doc in _CLASS.findall(source)}
+        return ""
 
 
 def _described(doc: str) -> Described:

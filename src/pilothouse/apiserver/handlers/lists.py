@@ -25,6 +25,7 @@ from pilothouse.apiserver.handlers import selection
 from pilothouse.apiserver.handlers.options import ListOptions, list_options
 from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.handlers.selection import Selection
+from pilothouse.apiserver.pacing import Pace
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.storage import store_failure
 from pilothouse.apiserver.registry.watching import Predicate
@@ -33,7 +34,7 @@ from pilothouse.store.interface import Compacted, FutureRevision, Range, StoreEr
 WAIT_S: Final = 3.0  # for a revision that the store has not reached
 _PAGE_LEAST: Final = 100  # keys read at once where a selector may leave few of them
 _PAGE_MOST: Final = 10_000
-_JUDGED_AT_ONCE: Final = 200
+_JUDGED_AT_ONCE: Final = 20
 _UINT = re.compile(r"[0-9]+")
 
 _EXPIRED = "The resourceVersion for the provided list is too old."
@@ -195,9 +196,9 @@ async def _of_the_present(
 async def _matching(scope: Scope, entries: list[Entry], predicate: Predicate, wanted: int | None) -> list[Entry]:
     """The first `wanted` that match. What a selector looks at is read from an entry's bytes once, which takes its time."""
     found: list[Entry] = []
+    pace = Pace(scope.core.clock)
     for start in range(0, len(entries), _JUDGED_AT_ONCE):
-        if start:
-            await scope.core.clock.sleep(0)
+        await pace.rest()
         found += filter(predicate, entries[start : start + _JUDGED_AT_ONCE])
         if wanted is not None and len(found) >= wanted:
             return found[:wanted]

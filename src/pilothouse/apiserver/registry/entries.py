@@ -238,6 +238,9 @@ class Entry:
             found = self._encoded[served.type] = protowrite.message(served.type, self.of(served))
         return found
 
+    def has_message(self, served: ServedResource) -> bool:
+        return self._encoded is not None and served.type in self._encoded
+
     def at(self, revision: int) -> Entry:
         """The same object as of a later revision: how a deletion shows it."""
         self._unpack()

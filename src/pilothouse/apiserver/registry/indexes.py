@@ -6,14 +6,12 @@ Source: upstream's storage.Indexers (a node's pods), here for every field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from pilothouse.api.kinds.kind import Kind
+from pilothouse.apiserver.pacing import Pace
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.watching import Trigger
 from pilothouse.clock import Clock
-
-_AT_ONCE: Final = 200  # entries that are looked at without a pause
 
 
 class _Index:
@@ -49,14 +47,14 @@ class Indexes:
         kind, at = field
         index = self._of[field] = _Index()
         try:
-            for number, key in enumerate(list(entries), 1):
+            pace = Pace(self._clock)
+            for key in list(entries):
                 entry = entries.get(key)
                 if entry is not None:
                     index.put(entry.fields(kind)[at], entry)
-                if not number % _AT_ONCE:
-                    await self._clock.sleep(0)
-                    if self._of.get(field) is not index:
-                        return
+                await pace.rest()
+                if self._of.get(field) is not index:
+                    return
             index.complete = True
         finally:
             if not index.complete and self._of.get(field) is index:
