@@ -24,7 +24,9 @@ from pilothouse.store.etcd.compaction import compact_by_age, compact_by_revision
 from pilothouse.store.etcd.config import Config
 from pilothouse.store.etcd.front import Front
 from pilothouse.store.etcd.values import BadConfig
-from pilothouse.store.interface import Put
+from pilothouse.store.interface import Put, StoreError
+from pilothouse.store.remote import Options
+from pilothouse.store.remote.snapshot import download
 from pilothouse.store.rpc import messages, services
 from pilothouse.store.rpc.messages import etcdserverpb as pb
 from pilothouse.store.rpc.messages import health, v3electionpb, v3lockpb
@@ -435,6 +437,25 @@ async def test_what_cannot_be_served() -> None:
         config = Config(listen_client_urls=["https://127.0.0.1:0"], cert_file="/nowhere", key_file="/nowhere")
         with pytest.raises(BadConfig, match="cannot use /nowhere: No such file or directory"):
             await Front(etcd.store, config, clock).start()
+
+
+async def test_a_snapshot_for_a_user(tmp_path: Path) -> None:
+    async with served() as etcd:
+        for name, role in (("root", "root"), ("jane", "")):
+            await etcd("Auth/UserAdd", pb.AuthUserAddRequest(name=name, password="p:w"))
+            if role:
+                await etcd("Auth/UserGrantRole", pb.AuthUserGrantRoleRequest(user=name, role=role))
+        await etcd("Auth/AuthEnable", pb.AuthEnableRequest())
+        options, path = Options((f"http://127.0.0.1:{etcd.port}",)), tmp_path / "s.db"
+        for user, why in (
+            (None, "user name is empty"),
+            (("root", "wrong"), "authentication failed, invalid user ID or password"),
+            (("jane", "p:w"), "permission denied"),
+        ):
+            with pytest.raises(StoreError, match=why):
+                await download(options, path, lambda *_: None, user)
+            assert not path.exists()
+        assert await download(options, path, lambda *_: None, ("root", "p:w")) == path.stat().st_size
 
 
 def test_automatic_compaction() -> None:

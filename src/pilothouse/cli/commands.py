@@ -212,10 +212,13 @@ def snapshot() -> None:
 @click.option("--cacert", metavar="FILE", help="Who signs the etcd server's certificate.")
 @click.option("--cert", metavar="FILE", help="The client certificate for the etcd server.")
 @click.option("--key", metavar="FILE", help="The key of --cert.")
+@click.option(
+    "--user", metavar="NAME[:PASSWORD]", help="Who asks, where the etcd server has users (prompts for a password)."
+)
 @_output
 def snapshot_save(
     file: str, name: str | None, data_dir: str | None, endpoint: str | None, cacert: str | None, cert: str | None,
-    key: str | None, output: str,
+    key: str | None, user: str | None, output: str,
 ) -> None:  # fmt: skip
     """Save the state of a cluster, running or not, to FILE.
 
@@ -227,9 +230,11 @@ def snapshot_save(
     """
     from pilothouse.cli import snapshots
 
-    if not endpoint and (cacert or cert or key):
-        raise ClusterError("--cacert, --cert and --key go with --endpoint")
-    given = {"etcd_servers": endpoint, "etcd_cafile": cacert, "etcd_certfile": cert, "etcd_keyfile": key}
+    if not endpoint and (cacert or cert or key or user):
+        raise ClusterError("--cacert, --cert, --key and --user go with --endpoint")
+    if user and ":" not in user:
+        user = f"{user}:{click.prompt('Password', hide_input=True, err=True)}"
+    given = {"etcd_servers": endpoint, "etcd_cafile": cacert, "etcd_certfile": cert, "etcd_keyfile": key, "user": user}
     etcd = {name: value for name, value in given.items() if value}
     snapshots.save(ClusterDirectory.of(name, data_dir), file, etcd, output)
 

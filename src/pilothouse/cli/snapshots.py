@@ -37,7 +37,7 @@ class _Progress:
 
 
 def save(directory: ClusterDirectory, file: str, etcd: Mapping[str, str], output: str) -> None:
-    """Of the etcd server that `etcd` names (etcd_servers, etcd_cafile, …), else of the cluster. Raises ClusterError."""
+    """Of the etcd server that `etcd` names (etcd_servers, etcd_cafile, …; user), else of the cluster. Raises ClusterError."""
     path = Path(file).expanduser().absolute()
     if path.is_dir() or not path.parent.is_dir():
         why = "is a directory" if path.is_dir() else f"cannot be written: there is no {path.parent}"
@@ -89,10 +89,11 @@ async def _download(path: Path, etcd: Mapping[str, str], progress: _Progress) ->
 
     servers = [url for url in map(str.strip, etcd["etcd_servers"].split(",")) if url]
     failure: StoreError = StoreError("no endpoint")
+    name, colon, password = etcd.get("user", "").partition(":")
     for url in servers:
         files = (etcd.get(name, "") for name in ("etcd_cafile", "etcd_certfile", "etcd_keyfile"))
         try:
-            return await download(Options((url,), *files), path, progress)
+            return await download(Options((url,), *files), path, progress, (name, password) if colon else None)
         except StoreError as error:
             failure = StoreError(f"{url}: {error}")
     raise failure

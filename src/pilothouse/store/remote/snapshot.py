@@ -15,11 +15,14 @@ from pilothouse.store.snapshots.save import SnapshotFile
 
 _DIGEST, _SECTOR = 32, 512
 _METHOD: Final = method("etcdserverpb.Maintenance", "Snapshot")
+_AUTHENTICATE: Final = method("etcdserverpb.Auth", "Authenticate")
 
 
-async def download(options: Options, path: Path, progress: Callable[[int, int], None]) -> int:
+async def download(
+    options: Options, path: Path, progress: Callable[[int, int], None], user: tuple[str, str] | None = None
+) -> int:
     """Writes the snapshot of the one server of `options` to `path`; its size. `progress` gets the bytes that are here, and all.
-    Raises StoreError and OSError; then there is no such file."""
+    `user`: name and password, for a server with users. Raises StoreError and OSError; then there is no such file."""
     import grpc
 
     if len(options.servers) != 1:
@@ -28,7 +31,11 @@ async def download(options: Options, path: Path, progress: Callable[[int, int], 
     endpoint.open()
     try:
         with SnapshotFile(path) as file:
-            call = endpoint.call(_METHOD)(pb.SnapshotRequest().SerializeToString(), metadata=metadata())
+            sent = metadata()
+            if user is not None:
+                known = pb.AuthenticateRequest(name=user[0], password=user[1]).SerializeToString()
+                sent = (*sent, ("token", (await endpoint.call(_AUTHENTICATE)(known, metadata=sent)).token))
+            call = endpoint.call(_METHOD)(pb.SnapshotRequest().SerializeToString(), metadata=sent)
             async for response in call:
                 file.add(response.blob)
                 progress(file.size, file.size + response.remaining_bytes)
