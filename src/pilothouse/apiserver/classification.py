@@ -12,8 +12,8 @@ from pilothouse.api.exchange import UserInfo
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver.contracts import Attributes, Objects
 
-FLOW_SCHEMA: Final = "X-Kubernetes-PF-FlowSchema-UID"
-PRIORITY_LEVEL: Final = "X-Kubernetes-PF-PriorityLevel-UID"
+FLOW_SCHEMA: Final = "X-Kubernetes-Pf-Flowschema-Uid"
+PRIORITY_LEVEL: Final = "X-Kubernetes-Pf-Prioritylevel-Uid"
 _GROUP: Final = "flowcontrol.apiserver.k8s.io"
 _KNOWN_MOST: Final = 4096  # kinds of requests whose class is remembered
 

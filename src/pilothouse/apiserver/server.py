@@ -177,6 +177,10 @@ class APIServer:
 
     async def _answer(self, request: Request, info: RequestInfo, local: bool) -> Response:
         core = self.core
+        long = flowcontrol.is_long_running(info.verb, info.subresource, info.path)
+        limit_s = self.config.request_timeout_s
+        if request.query and not long:
+            limit_s = flowcontrol.time_limit(request, limit_s)
         user = request.user
         if user is None:
             user = await core.authenticator.authenticate(request)
@@ -187,7 +191,6 @@ class APIServer:
         if acted_as is not None:
             user, attributes = acted_as, dataclasses.replace(attributes, user=acted_as)
         request.user = user
-        long = flowcontrol.is_long_running(info.verb, info.subresource, info.path)
         if not local and (not long or info.verb == "watch"):
             request.flow = self._classifier.flow(attributes)
         if long:
@@ -196,9 +199,6 @@ class APIServer:
         if slots.full and not local:
             return flowcontrol.too_many()
         with slots:
-            limit_s = self.config.request_timeout_s
-            if request.query:
-                limit_s = flowcontrol.time_limit(request, limit_s)
             try:
                 async with self.clock.timeout(limit_s):
                     return await self._authorized(request, info, attributes, local)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pilothouse.api import gates
 from pilothouse.api.objects import get
 from pilothouse.apiserver.admission.plugin import CREATE, PODS, Plugin
 from pilothouse.apiserver.contracts import AdmissionRequest
@@ -17,7 +18,7 @@ class PodTopologyLabels(Plugin):
 
     async def mutate(self, request: AdmissionRequest) -> None:
         obj = request.obj
-        if obj is None:
+        if obj is None or not gates.is_open("PodTopologyLabelsAdmission"):
             return
         if request.subresource:
             target = obj.get("target") or {}

@@ -208,7 +208,11 @@ class Connection(asyncio.Protocol):
         headers = self._headers
         if "host" not in headers and self._parser.get_http_version() == "1.1":
             self._refuse(400, "missing required Host header")
-        elif "\n" in headers.get("host", "") or heads.is_broken(self._target.partition(b"?")[0].decode("latin-1")):
+        elif (
+            "\n" in headers.get("host", "")
+            or heads.is_broken(self._target.partition(b"?")[0].decode("latin-1"))
+            or self._parser.get_http_version() == "0.9"
+        ):
             self._refuse(400)
         elif self._parser.get_http_version() not in ("1.0", "1.1"):
             self._refuse(505, "unsupported protocol version")
@@ -307,6 +311,10 @@ class Connection(asyncio.Protocol):
         """Whether the connection goes on."""
         request = incoming.request
         server = self._shared.server
+        if request.path == "*" and request.method == "OPTIONS":
+            if self._transport is not None:  # of the server as such: before anything is asked
+                self._transport.write(self._shared.heads.nothing())
+            return incoming.keep
         if incoming.too_large:
             limit = server.config.max_request_body_bytes
             error = errors.too_large(f"Request entity too large: limit is {limit}")

@@ -20,7 +20,7 @@ from pilothouse.clock import Clock
 _LISTS: Final = frozenset({"accept", "accept-encoding", "if-none-match", "connection", "transfer-encoding"})
 _broken: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _BODILESS: Final = frozenset({204, 304})
-_LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n" for s in HTTPStatus}
+_LINES: Final = {s.value: f"{s.value} {s.phrase}\r\n" for s in HTTPStatus}
 
 
 def add(headers: dict[str, str], name: str, value: str) -> None:
@@ -70,13 +70,17 @@ class Heads:
         for text in response.warnings:
             yield "Warning", f"299 - {quoted(text)}"
 
+    def nothing(self) -> bytes:
+        """The whole of an answer that says nothing."""
+        return f"HTTP/1.1 200 OK\r\nDate: {formatdate(self._clock.now(), usegmt=True)}\r\nContent-Length: 0\r\n\r\n".encode()
+
     def head(self, response: Response, length: int | None, *, keep: bool, old: bool) -> bytes:
         """length None: chunked, or to the end of the connection. `old`: to a client of HTTP/1.0."""
         now = int(self._clock.now())
         if now != self._second:
             self._second, self._date = now, formatdate(now, usegmt=True)
         status = response.status
-        lines = [_LINES.get(status) or f"HTTP/1.1 {status} status code {status}\r\n"]
+        lines = ["HTTP/1.0 " if old else "HTTP/1.1 ", _LINES.get(status) or f"{status} status code {status}\r\n"]
         for name, value in self.pairs(response):
             lines.append(f"{name}: {value}\r\n" if _is_line(value) else f"{name}: {_line(value)}\r\n")
         lines.append(f"Date: {self._date}\r\n")
@@ -85,10 +89,11 @@ class Heads:
                 lines.append(f"Content-Length: {length}\r\n")
         elif not old:
             lines.append("Transfer-Encoding: chunked\r\n")
-        if not keep:
-            lines.append("Connection: close\r\n\r\n")
-        else:
-            lines.append("Connection: keep-alive\r\n\r\n" if old else "\r\n")
+        if keep and old:
+            lines.append("Connection: keep-alive\r\n")
+        elif not keep and not old:
+            lines.append("Connection: close\r\n")
+        lines.append("\r\n")
         return "".join(lines).encode("utf-8", "replace")
 
 
@@ -110,8 +115,10 @@ def quoted(text: str) -> str:
 def refusal(status: int, why: str = "") -> bytes:
     """What Go answers to a request that cannot be read; the connection ends with it."""
     phrase = f"{status} {HTTPStatus(status).phrase}"
-    text = f"{phrase}: {why}" if why else phrase
-    line = text if status == 400 else phrase
+    if status == 417:
+        return f"HTTP/1.1 {phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
+    line = f"{phrase}: {why}" if why and status != 501 else phrase
+    text = why if status == 501 else line
     return (
         f"HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n"
         f"Connection: close\r\n\r\n{text}"
