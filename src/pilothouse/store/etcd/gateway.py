@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import orjson
 
 from pilothouse.store.etcd.gatewayjson import check
 from pilothouse.store.wire.hpack import Fields
-from pilothouse.store.wire.rpc import Head, Method, RpcError, Status
+from pilothouse.store.wire.rpc import Head, Method, RpcError, Status, pieces
 from pilothouse.store.wire.server import HttpAnswer, HttpRequest
 
 log = logging.getLogger(__name__)
@@ -69,9 +69,6 @@ class GatewayCall:
     def post_message(self, message: Any) -> None:
         self.answers.put_nowait(_bytes(message))
 
-    def post_parts(self, parts: Sequence[bytes]) -> None:
-        self.post_message(b"".join(parts))
-
     async def send_message(self, message: Any) -> None:
         await self.answers.put(_bytes(message))
 
@@ -81,8 +78,7 @@ class GatewayCall:
 
 
 def _bytes(message: Any) -> bytes:
-    data: bytes = message if isinstance(message, bytes) else message.SerializeToString()
-    return data
+    return b"".join(pieces(message))
 
 
 class Gateway:

@@ -93,7 +93,7 @@ class _Stream:
     def _post(self, revision: int, watch_id: int, rest: bytes = b"") -> None:
         header = self._context.header.field(revision)
         number = b"\x10" + encoding.varint(watch_id) if watch_id else b""
-        self._call.post_parts((header, number, rest))
+        self._call.post_message((header, number, rest))
 
     async def _refuse(self, reason: str) -> None:
         revision = await self._context.store.revision()

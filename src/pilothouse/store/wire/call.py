@@ -12,7 +12,7 @@ import gzip
 import logging
 import zlib
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -25,6 +25,7 @@ from pilothouse.store.wire.rpc import (
     Method,
     RpcError,
     Status,
+    pieces,
     trailers,
 )
 from pilothouse.store.wire.stream import Stream
@@ -195,18 +196,6 @@ class Call(Stream):
             self.send_header()
         self.send(self._framed(message))
 
-    def post_parts(self, parts: Sequence[bytes]) -> None:
-        """As `post_message`, of a message in pieces."""
-        if self.head.encoding == "gzip":
-            self.post_message(b"".join(parts))
-            return
-        if self.done:
-            return
-        if not self._headers_sent:
-            self.send_header()
-        self.method.calls.sent += 1
-        self.send(b"".join((_PREFIX.pack(0, sum(map(len, parts))), *parts)))
-
     def send_header(self) -> None:
         """Tells the client that its call was accepted, before the first response."""
         self._headers_sent = True
@@ -214,11 +203,12 @@ class Call(Stream):
 
     def _framed(self, message: Any) -> bytes:
         self.method.calls.sent += 1
-        data = message if isinstance(message, bytes) else message.SerializeToString()
-        if self.head.encoding == "gzip" and len(data) >= _COMPRESS_FROM_BYTES:
-            data = gzip.compress(data, 1, mtime=0)
+        parts = pieces(message)
+        size = sum(map(len, parts))
+        if self.head.encoding == "gzip" and size >= _COMPRESS_FROM_BYTES:
+            data = gzip.compress(b"".join(parts), 1, mtime=0)
             return _PREFIX.pack(1, len(data)) + data
-        return b"\0" + len(data).to_bytes(4, "big") + data
+        return b"".join((_PREFIX.pack(0, size), *parts))
 
     def _succeed(self, response: Any) -> None:
         self._end(Status.OK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
@@ -41,6 +41,13 @@ class RpcError(Exception):
         self.status = status
 
 
+def pieces(message: Any) -> Sequence[bytes]:
+    """What a response's bytes are, one behind the other."""
+    if isinstance(message, (list, tuple)):
+        return message
+    return (message if isinstance(message, bytes) else message.SerializeToString(),)
+
+
 @dataclass(slots=True)
 class Calls:
     """How many there were of a method, for metrics."""
@@ -55,7 +62,7 @@ class Calls:
 class Method:
     """`handler`: unary `async (request, call) -> response`; server streaming `async (request, call) -> None`, which sends by
     `call.send_message`; both directions streaming `async (call) -> None`, which reads by `async for request in call`.
-    A response is a protobuf message or its bytes. `inline`: the handler needs no task of its own (see `call`)."""
+    A response is a protobuf message, its bytes, or these in pieces (`pieces`). `inline`: the handler needs no task of its own (see `call`)."""
 
     path: str
     handler: Callable[..., Awaitable[Any]]
