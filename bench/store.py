@@ -74,6 +74,7 @@ class Stalls:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await asyncio.sleep(2 * _TICK_S)  # the last step counts, too
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -179,12 +180,16 @@ def _disk_mib(directory: Path) -> float:
 
 async def _open_process(directory: Path) -> dict[str, float]:
     """In a fresh process: the time to open, memory then, and how long the loop stands still at each kind of work."""
+    runtime.starting()
     begun = time.perf_counter()
     store = await open_store(directory, RealClock(), quota_bytes=_QUOTA)
     found = {"open s": time.perf_counter() - begun, "memory MiB": _resident_mib(os.getpid())}
+    runtime.settled()
     revision = await store.revision()
     for name, work in (
         ("stall of a range of all keys, ms", lambda: store.range(Range(b"\0", b"\0"))),
+        ("stall of the same, sorted, ms", lambda: store.range(Range(b"\0", b"\0", sort_target="mod", limit=500))),
+        ("stall of HashKV, ms", store.hash_kv),
         ("stall of compaction, ms", lambda: store.compact(revision, physical=True)),
         ("stall of a snapshot, ms", store.defragment),
     ):

@@ -26,7 +26,7 @@ from pilothouse.store.embedded.loading import Loading
 from pilothouse.store.embedded.quota import LEASE_COST, QUOTA_BYTES, Quota
 from pilothouse.store.embedded.snapshot import slices
 from pilothouse.store.embedded.txn import MAX_OPS, MAX_REQUEST_BYTES, Transaction, judge
-from pilothouse.store.embedded.view import View, answer, needs_all, point
+from pilothouse.store.embedded.view import Answer, View, needs_all, point
 from pilothouse.store.embedded.watch import EmbeddedWatch, Hub, Selection
 from pilothouse.store.interface import (
     Alarm,
@@ -36,7 +36,6 @@ from pilothouse.store.interface import (
     Export,
     FutureRevision,
     KeysHash,
-    KeyValue,
     LeaseStatus,
     NoSpace,
     Op,
@@ -162,15 +161,20 @@ class EmbeddedStore:
             wanted = 0
         elif request.limit > 0 and not needs_all(request):
             wanted = request.limit + 1
-        kvs: list[KeyValue] = []
+        found, taken = Answer(request), 0
         with View(state, at, request.key, request.range_end) as view:
             await self._follow(view)
-            while len(kvs) < wanted and not view.ended:
-                kvs += view.take(min(wanted - len(kvs), _SLICE))
+            while taken < wanted and not view.ended:
+                kvs = view.take(min(wanted - taken, _SLICE))
+                taken += len(kvs)
+                found.add(kvs)
                 if not view.ended and wanted > _SLICE:
                     await self._clock.sleep(0)
                     await self._follow(view)
-            return answer(request, kvs, view.count(), self._hub.durable)
+            count, revision = view.count(), self._hub.durable
+        while not found.order(_SLICE):
+            await self._clock.sleep(0)
+        return found.result(count, revision)
 
     async def _follow(self, view: View) -> None:
         while not view.follow(_SLICE):

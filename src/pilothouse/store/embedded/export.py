@@ -9,7 +9,7 @@ from itertools import islice
 
 from pilothouse.clock import Clock
 from pilothouse.store.embedded.state import State
-from pilothouse.store.embedded.view import View
+from pilothouse.store.embedded.view import View, drained
 from pilothouse.store.interface import Event, KeyValue, Version
 
 _SLICE = 300  # about two milliseconds' worth
@@ -31,7 +31,9 @@ async def _base(state: State, at: int, upto: int, clock: Clock) -> list[list[Key
 
 
 async def _merged(state: State, runs: list[list[KeyValue]], clock: Clock) -> AsyncIterator[list[Version]]:
-    rest = merge(*runs, key=lambda kv: (kv.mod_revision, state.sub_of(kv)))
+    draining = [drained(run) for run in runs]
+    runs.clear()
+    rest = merge(*draining, key=lambda kv: (kv.mod_revision, state.sub_of(kv)))
     while some := [Version(kv, state.sub_of(kv), not kv.version) for kv in islice(rest, _SLICE)]:
         yield some
         await clock.sleep(0)

@@ -10,7 +10,7 @@ from operator import eq, gt, lt, ne
 
 from pilothouse.store.embedded.records import CHANGES_OVERHEAD, DELETE_OVERHEAD, PUT_OVERHEAD
 from pilothouse.store.embedded.state import State
-from pilothouse.store.embedded.view import View, answer, point
+from pilothouse.store.embedded.view import Answer, View, point
 from pilothouse.store.interface import (
     Compare,
     Delete,
@@ -200,10 +200,11 @@ class Transaction:
         view.follow()
         if op.revision > 0:
             view.set_back(self.events)
-        kvs: list[KeyValue] = []
+        found = Answer(op)
         while not (view.ended or op.count_only):
-            kvs += view.take()
-        return answer(op, kvs, view.count(), self.revision)
+            found.add(view.take())
+        found.order()
+        return found.result(view.count(), self.revision)
 
     def _put(self, op: Put) -> PutResult:
         key, value, lease, revision = op.key, op.value, op.lease, self._next

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from heapq import merge
 from itertools import islice
 from operator import attrgetter
 from typing import TypeVar
@@ -19,6 +20,7 @@ _SORTS = {
     "value": attrgetter("value"),
 }
 _ALL = 1 << 62
+_RUN = 10_000  # sorted in one go, some milliseconds' worth
 Self = TypeVar("Self", bound="View")
 
 
@@ -116,43 +118,93 @@ class View:
 
 def needs_all(request: Range) -> bool:
     """Whether all keys must be seen before the limit applies."""
+    return bool(request.sort_target != "key" or request.descending or _filters(request))
+
+
+class Answer:
+    """Puts together what a Range answers: `add` slices of the range in order of key, until there is one more than the limit
+    (or all, where `needs_all`); then `order` until it returns True, then `result`."""
+
+    def __init__(self, request: Range) -> None:
+        self._request = request
+        self._kvs: list[KeyValue] = []
+        self._most = request.limit + 1 if request.limit > 0 else _ALL
+        self._runs: list[list[KeyValue]] = [[]]  # each in the order asked for
+        self._rest: Iterator[KeyValue] | None = None
+
+    def add(self, kvs: list[KeyValue]) -> None:
+        kvs = _passing(self._request, kvs)
+        if self._request.sort_target == "key":
+            self._kvs += _stripped(self._request, kvs)
+            return
+        self._runs[-1] += kvs
+        if len(self._runs[-1]) >= _RUN:
+            self._sort(self._runs[-1])
+            self._runs.append([])
+
+    def _sort(self, run: list[KeyValue]) -> None:
+        run.sort(key=_SORTS[self._request.sort_target], reverse=self._request.descending)
+
+    def order(self, limit: int = _ALL) -> bool:
+        """Puts about `limit` more in order. Returns whether as many are as are wanted."""
+        request = self._request
+        if request.sort_target == "key":
+            if request.descending:
+                self._kvs.reverse()
+            return True
+        if self._rest is None:
+            self._sort(self._runs[-1])
+            runs = [drained(run) for run in self._runs if run]
+            key, descending = _SORTS[request.sort_target], request.descending
+            self._rest = runs[0] if len(runs) == 1 else merge(*runs, key=key, reverse=descending)
+            self._runs.clear()
+        wanted = min(limit, self._most - len(self._kvs))
+        more = list(islice(self._rest, wanted))
+        self._kvs += _stripped(request, more)
+        return len(more) < wanted or len(self._kvs) == self._most
+
+    def result(self, count: int, revision: int) -> RangeResult:
+        """`count`: of all keys in the range."""
+        kvs, limit = self._kvs, self._request.limit
+        more = 0 < limit < len(kvs)
+        return RangeResult(kvs[:limit] if more else kvs, count, more, revision)
+
+
+def point(request: Range, kv: KeyValue | None, revision: int) -> RangeResult:
+    """What a Range of one key answers."""
+    if kv is None:
+        return RangeResult([], 0, False, revision)
+    kvs = _stripped(request, _passing(request, [kv])) if not request.count_only else []
+    return RangeResult(kvs, 1, False, revision)
+
+
+def drained(run: list[KeyValue]) -> Iterator[KeyValue]:
+    """Lets go of each as it goes: to forget a million at once takes longer than the loop may be held."""
+    run.reverse()
+    while run:
+        yield run.pop()
+
+
+def _stripped(request: Range, kvs: list[KeyValue]) -> list[KeyValue]:
+    if not request.keys_only:
+        return kvs
+    return [KeyValue(key, b"", create, mod, version, lease) for key, _, create, mod, version, lease in kvs]
+
+
+def _filters(request: Range) -> bool:
     return bool(
-        request.sort_target != "key"
-        or request.descending
-        or request.min_mod_revision
+        request.min_mod_revision
         or request.max_mod_revision
         or request.min_create_revision
         or request.max_create_revision
     )
 
 
-def point(request: Range, kv: KeyValue | None, revision: int) -> RangeResult:
-    """The answer to a request for one key."""
-    return answer(request, [kv], 1, revision) if kv is not None else RangeResult([], 0, False, revision)
-
-
-def answer(request: Range, kvs: list[KeyValue], count: int, revision: int) -> RangeResult:
-    """`kvs`: those of the range in order, at least one more than the limit if there are."""
-    if request.count_only:
-        return RangeResult([], count, False, revision)
-    if needs_all(request):
-        kvs = [kv for kv in kvs if _passes(request, kv)]
-        if request.sort_target != "key":
-            kvs.sort(key=_SORTS[request.sort_target], reverse=request.descending)
-        elif request.descending:
-            kvs.reverse()
-    more = 0 < request.limit < len(kvs)
-    if more:
-        kvs = kvs[: request.limit]
-    if request.keys_only:
-        kvs = [kv._replace(value=b"") for kv in kvs]
-    return RangeResult(kvs, count, more, revision)
-
-
-def _passes(request: Range, kv: KeyValue) -> bool:
-    return not (
-        (request.min_mod_revision and kv.mod_revision < request.min_mod_revision)
-        or (request.max_mod_revision and kv.mod_revision > request.max_mod_revision)
-        or (request.min_create_revision and kv.create_revision < request.min_create_revision)
-        or (request.max_create_revision and kv.create_revision > request.max_create_revision)
-    )
+def _passing(request: Range, kvs: list[KeyValue]) -> list[KeyValue]:
+    if not _filters(request):
+        return kvs
+    low_mod, high_mod = request.min_mod_revision, request.max_mod_revision or _ALL
+    low_create, high_create = request.min_create_revision, request.max_create_revision or _ALL
+    return [
+        kv for kv in kvs if low_mod <= kv.mod_revision <= high_mod and low_create <= kv.create_revision <= high_create
+    ]
