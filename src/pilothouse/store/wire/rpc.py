@@ -62,7 +62,8 @@ class Calls:
 class Method:
     """`handler`: unary `async (request, call) -> response`; server streaming `async (request, call) -> None`, which sends by
     `call.send_message`; both directions streaming `async (call) -> None`, which reads by `async for request in call`.
-    A response is a protobuf message, its bytes, or these in pieces (`pieces`). `inline`: the handler needs no task of its own (see `call`)."""
+    A response is a protobuf message, its bytes, or these in pieces (`pieces`).
+    `inline`: the handler needs no task of its own (see `call`)."""
 
     path: str
     handler: Callable[..., Awaitable[Any]]
