@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import re
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from etcd_tools import ours
 from hypothesis import HealthCheck, assume, given, settings
@@ -175,7 +179,7 @@ def _broken(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 @settings(
-    max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=800, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(request=_broken())
 def test_broken_requests(peers: tuple[Peer, Peer], request: tuple[str, bytes]) -> None:
@@ -192,3 +196,100 @@ def test_broken_requests(peers: tuple[Peer, Peer], request: tuple[str, bytes]) -
     else:
         assert theirs == mine
     _both(peers, "KV/Range", _ALL)
+
+
+WATCHES = st.lists(
+    st.fixed_dictionaries({}, optional={
+        "key": KEYS, "range_end": KEYS, "start_revision": st.integers(-1, 8), "prev_kv": st.booleans(),
+        "filters": st.lists(st.integers(0, 1), max_size=2), "watch_id": st.sampled_from([0, 0, 3, 4]),
+        "fragment": st.booleans(),
+    }),
+    min_size=1, max_size=4,
+)  # fmt: skip
+WRITES = st.lists(
+    st.one_of(
+        st.tuples(st.just("KV/Put"), st.builds(pb.PutRequest, key=KEYS.filter(len), value=VALUES)),
+        st.tuples(st.just("KV/DeleteRange"), st.builds(pb.DeleteRangeRequest, key=KEYS.filter(len), range_end=KEYS)),
+        st.tuples(st.just("KV/Txn"), TXNS),
+    ),
+    max_size=6,
+)
+
+
+def _watched(peer: Peer, base: int, wanted: list[dict[str, Any]], later: list[tuple[str, Any]]) -> dict[int, list[Any]]:
+    """What each watch said: how it began and ended, and its events; the events' batches are the server's affair."""
+    asked: queue.Queue[Any] = queue.Queue()
+    heard: queue.Queue[Any] = queue.Queue()
+    stream = peer.channel.stream_stream(
+        "/etcdserverpb.Watch/Watch",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=pb.WatchResponse.FromString,
+    )(iter(asked.get, None))
+
+    def listen() -> None:
+        with contextlib.suppress(grpc.RpcError):  # it is cancelled at the end
+            for answer in stream:
+                heard.put(answer)
+
+    threading.Thread(target=listen, daemon=True).start()
+    said: dict[int, list[Any]] = {}
+
+    def take(answer: Any) -> None:
+        found = said.setdefault(answer.watch_id, [])
+        if answer.created or answer.canceled:
+            found.append((answer.created, answer.canceled, answer.compact_revision, answer.cancel_reason))
+        found += [event.SerializeToString(deterministic=True) for event in answer.events]
+
+    def create(request: Any) -> None:
+        asked.put(pb.WatchRequest(create_request=request))
+        answer = None
+        while answer is None or not answer.created:
+            answer = heard.get(timeout=10)
+            take(answer)
+
+    try:
+        for given in wanted:
+            request = pb.WatchCreateRequest(**given)
+            if request.start_revision > 0:
+                request.start_revision += base - 4
+            create(request)
+        for name, change in later:
+            peer(name, change)
+        create(pb.WatchCreateRequest(key=b"end", watch_id=99))
+        for _ in range(200):  # etcd answers a progress request only if all watches have caught up
+            asked.put(pb.WatchRequest(progress_request=pb.WatchProgressRequest()))
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    answer = heard.get(timeout=0.05)
+                    if answer.watch_id == -1 and not answer.created:
+                        return said
+                    take(answer)
+        raise AssertionError("the watches do not catch up")
+    finally:
+        stream.cancel()
+        asked.put(None)
+
+
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(before=WRITES, later=WRITES, compacted=st.integers(0, 3), wanted=WATCHES)
+def test_watches(
+    peers: tuple[Peer, Peer], before: list[tuple[str, Any]], later: list[tuple[str, Any]], compacted: int,
+    wanted: list[dict[str, Any]],
+) -> None:  # fmt: skip
+    base = _fresh(peers)
+    revision = base
+    for name, request in before:
+        _both(peers, name, request)
+    revision = int(_both(peers, "KV/Range", _ALL)["header"]["revision"])
+    if compacted and base + compacted <= revision:
+        _both(peers, "KV/Compact", pb.CompactionRequest(revision=base + compacted, physical=True))
+    # Not of what is compacted: with such a watch etcd answers no progress request of its stream any more. Not of the future,
+    # of which there may be nothing to tell.
+    least, most = (compacted or -5) + 4, revision - base + 4
+    for one in wanted:
+        if one.get("start_revision", 0) > 0:
+            one["start_revision"] = min(max(one["start_revision"], least), most)
+    theirs, mine = (_watched(peer, base, wanted, later) for peer in peers)
+    assert theirs == mine
