@@ -25,6 +25,22 @@ async def test_unary_calls_of_all_sizes(method: str) -> None:
         assert await asyncio.gather(*(call(body) for body in bodies)) == bodies
 
 
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+async def test_answers_in_pieces(compression: grpc.Compression) -> None:
+    """Larger than the windows and a turn, several at once on one connection."""
+    options = [("grpc.max_receive_message_length", -1)]
+    async with serving() as (_, port, _s), grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
+        call = _unary(channel, "Pieces")
+        numbers = [0, 1, 64, 65, 500, 20_000, 19_999]
+        answers = await asyncio.gather(*(call(b"%d" % number, compression=compression) for number in numbers))
+        for number, answer in zip(numbers, answers, strict=True):
+            assert answer == b"".join(b"%d," % i * (i % 50) for i in range(number))
+        leaving = asyncio.ensure_future(call(b"200000"))
+        await asyncio.sleep(0.05)
+        leaving.cancel()
+        assert await call(b"3") == b"1,2,2,"
+
+
 async def test_many_calls_at_once_on_one_connection() -> None:
     async with serving() as (server, port, _), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = _unary(channel, "Echo")

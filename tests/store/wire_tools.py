@@ -41,6 +41,10 @@ class Services:
     async def echo(self, request: Message, call: Call) -> Message:
         return request
 
+    async def pieces(self, request: Message, call: Call) -> list[bytes]:
+        """As many pieces as the request says, of growing size."""
+        return [b"%d," % number * (number % 50) for number in range(int(request.data))]
+
     async def later(self, request: Message, call: Call) -> Message:
         try:
             await asyncio.sleep(float(request.data))
@@ -70,6 +74,7 @@ class Services:
         return [
             of("Echo", self.echo, inline=True),
             of("EchoTask", self.echo),
+            of("Pieces", self.pieces, inline=True),
             of("Later", self.later),
             of("LaterInline", self.later, inline=True),
             of("Fail", self.fail, inline=True),

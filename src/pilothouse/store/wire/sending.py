@@ -5,9 +5,11 @@ windows of its stream and of the connection.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
 from pilothouse.store.wire import frames
+
+_TURN_BYTES: Final = 256 << 10
 
 
 class Limits(Protocol):
@@ -43,6 +45,13 @@ class Sending(asyncio.Protocol):
         self.ping_strikes = 0  # of the peer, since something else was sent
         self.transport: asyncio.Transport
         self._out: list[bytes] = []
+        self._turn_bytes = 0  # of data, in `_out`
+
+    @property
+    def full(self) -> bool:
+        """Whether data must wait: for the socket, or for the next turn, so that a large answer neither holds the loop nor
+        stands in memory twice."""
+        return self.paused or self._turn_bytes >= _TURN_BYTES
 
     def finished(self, stream: Flow) -> None:
         """The stream's answer is complete."""
@@ -54,11 +63,13 @@ class Sending(asyncio.Protocol):
         self._out.append(data)
 
     def flush(self) -> None:
-        out, self._out = self._out, []
+        out, self._out, self._turn_bytes = self._out, [], 0
         if out and not self.transport.is_closing():
             data = b"".join(out)
             self.sent_bytes += len(data)
             self.transport.write(data)
+            if self.blocked and not self.paused:
+                self.pump_blocked()
 
     def send_block(self, stream_id: int, block: bytes, *, end: bool) -> None:
         self.ping_strikes = 0
@@ -71,7 +82,7 @@ class Sending(asyncio.Protocol):
     def send_now(self, stream: Flow, data: bytes) -> bool:
         """Whether all of `data` could be sent at once."""
         size = len(data)
-        if size > stream.window or size > self.window or size > self.peer_frame_bytes or self.paused:
+        if size > stream.window or size > self.window or size > self.peer_frame_bytes or self.full:
             return False
         self.send_data(stream, data)
         return True
@@ -81,6 +92,7 @@ class Sending(asyncio.Protocol):
         size = len(data)
         stream.window -= size
         self.window -= size
+        self._turn_bytes += size
         self.ping_strikes = 0
         self.write(frames.HEADER.pack(size >> 16, size & 0xFFFF, frames.DATA, 0, stream.id))
         self._out.append(data)

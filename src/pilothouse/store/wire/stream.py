@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 from pilothouse.store.wire import frames
@@ -15,7 +16,8 @@ BACKLOG_BYTES_MAX: Final = 1 << 20  # what may wait for the peer's window before
 
 class Stream:
     __slots__ = (
-        "_backlog", "_consumed", "_drained", "_ending", "_waiting", "connection", "done", "id", "received_end", "window",
+        "_backlog", "_consumed", "_drained", "_ending", "_source", "_waiting",
+        "connection", "done", "id", "received_end", "window",
     )  # fmt: skip
 
     def __init__(self, connection: Sending, stream_id: int) -> None:
@@ -24,6 +26,7 @@ class Stream:
         self.received_end = False
         self.done = False  # the answer is complete, or the stream was reset
         self._waiting: deque[bytes] | None = None
+        self._source: Iterator[bytes] | None = None  # of what comes after that
         self._backlog = 0
         self._ending: bytes | None = None  # the header block that ends the stream once all is sent
         self._drained: list[asyncio.Future[None]] = []  # one for each that waits
@@ -66,6 +69,16 @@ class Stream:
         self._backlog += len(data)
         self.pump()
 
+    def send_from(self, source: Iterator[bytes]) -> None:
+        """Sends all of `source`, which is asked for more as the windows and the socket take it."""
+        if self.done:
+            return
+        assert self._source is None, "one at a time"
+        if self._waiting is None:
+            self._waiting = deque()
+        self._source = source
+        self.pump()
+
     def end(self, block: bytes) -> None:
         """Ends the answer with these trailers, after all that was sent."""
         if self.done:
@@ -89,11 +102,11 @@ class Stream:
         if waiting is None or self.done:
             return
         connection = self.connection
-        while waiting:
+        while waiting or self._more(waiting):
             data = waiting[0]
             room = min(self.window, connection.window, connection.peer_frame_bytes)
-            if room <= 0 or connection.paused:
-                if connection.window <= 0 or connection.paused:
+            if room <= 0 or connection.full:
+                if connection.window <= 0 or connection.full:
                     connection.blocked[self] = None
                 break
             if len(data) <= room:
@@ -110,6 +123,16 @@ class Stream:
             if self._ending is not None:
                 connection.send_block(self.id, self._ending, end=True)
                 self._finish()
+
+    def _more(self, waiting: deque[bytes]) -> bool:
+        """Whether there is more to send."""
+        data = next(self._source, None) if self._source is not None else None
+        if data is None:
+            self._source = None
+            return False
+        waiting.append(data)
+        self._backlog += len(data)
+        return True
 
     async def drained(self) -> None:
         """Returns once the peer has taken most of what was sent, or will never."""
@@ -138,7 +161,7 @@ class Stream:
 
     def _finish(self, *, complete: bool = True) -> None:
         self.done = True
-        self._waiting = None
+        self._waiting = self._source = None
         self._backlog = 0
         if not self.received_end and complete:
             self.connection.write(frames.reset(self.id, Code.NO_ERROR))  # the rest of the request is not wanted
