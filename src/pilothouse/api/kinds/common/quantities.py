@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pilothouse.api import field
 from pilothouse.api.field import ErrorList
 from pilothouse.api.quantity import Quantity
@@ -19,7 +21,12 @@ def compare(a: object, b: object) -> int:
 
 def is_whole(text: object) -> bool:
     """Whether a quantity has no fraction, to a thousandth rounded up."""
-    return parse(text).milli() % 1000 == 0
+    return _is_whole(str(text if text is not None else "0"))
+
+
+@lru_cache(maxsize=4096)
+def _is_whole(text: str) -> bool:
+    return Quantity.parse(text).milli() % 1000 == 0
 
 
 def non_negative(text: object, path: str) -> ErrorList:
@@ -38,7 +45,14 @@ def round_list(values: dict[str, str] | None) -> None:
     """Changes a list of resources: nothing is finer than a thousandth (upstream's SetDefaults_ResourceList)."""
     for key, text in (values or {}).items():
         if text is not None:
-            quantity = parse(text)
-            rounded = quantity.round_up(-3)
-            if values is not None and rounded.amount != quantity.amount:
-                values[key] = str(rounded)
+            rounded = _rounded(str(text))
+            if rounded is not None and values is not None:
+                values[key] = rounded
+
+
+@lru_cache(maxsize=4096)
+def _rounded(text: str) -> str | None:
+    """None: as it is."""
+    quantity = Quantity.parse(text)
+    rounded = quantity.round_up(-3)
+    return None if rounded.amount == quantity.amount else str(rounded)
