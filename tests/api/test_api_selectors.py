@@ -102,6 +102,14 @@ def test_equality_is_what_dicts_say(wanted: dict[str, str], labels: dict[str, st
     assert of_object({"matchLabels": wanted}).matches(labels) == expected
 
 
+def test_one_label_is_told() -> None:
+    assert parse("a=b").single == ("a", "b")
+    assert parse("a in (b)").single == ("a", "b")
+    for more in ("", "a", "!a", "a!=b", "a in (b,c)", "a=b,c=d", "a=b,c"):
+        assert parse(more).single is None
+    assert NOTHING.single is None
+
+
 @given(st.text(alphabet="ab=!(),>< in\0\u00e9/.-", max_size=12))
 def test_any_text_is_a_selector_or_refused(text: str) -> None:
     for read in (parse, parse_fields):

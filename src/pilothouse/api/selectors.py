@@ -85,6 +85,11 @@ class Selector:
         """Matches everything."""
         return not self.nothing and not self.requirements
 
+    @property
+    def single(self) -> tuple[str, str] | None:
+        """A label and its value, where that is all it asks for."""
+        return self._exact[0] if len(self._exact) == 1 and not self._others and not self.nothing else None
+
     def matches(self, labels: Mapping[str, str]) -> bool:
         for key, value in self._exact:
             if labels.get(key) != value:

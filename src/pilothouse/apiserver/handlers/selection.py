@@ -107,13 +107,21 @@ def _predicate(scope: Scope, labels: Selector | None, fields: FieldSelector | No
     if labels is None and len(tests) == 1:
         return tests[0]
     if labels is not None and not tests:
-        chosen = labels
-        return lambda entry: chosen.matches(entry.labels)
+        return _labelled(labels)
 
     def matches(entry: Entry) -> bool:
         return (labels is None or labels.matches(entry.labels)) and all(test(entry) for test in tests)
 
     return matches
+
+
+def _labelled(labels: Selector) -> Predicate:
+    """Asked of every object of a list, so the common case is one look-up."""
+    single = labels.single
+    if single is None:
+        return lambda entry: labels.matches(entry.labels)
+    key, value = single
+    return lambda entry: entry.labels.get(key) == value
 
 
 def _test(kind: Kind, term: FieldTerm) -> Predicate:
