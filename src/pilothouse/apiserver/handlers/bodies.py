@@ -37,6 +37,8 @@ class Body(NamedTuple):
     value: Any
     raw: bytes | None = None  # its JSON, where it was that
     strict: tuple[str, ...] = ()  # what a strict reader found fault with already
+    cbor: bool = False
+    fault: str = ""  # why it is no object of any type, although its kind can be told
 
 
 class _Unreadable(Exception):
@@ -61,6 +63,8 @@ def read(scope: Scope, gvk: GVK, type_: Type | None, validation: str) -> Obj:
         if scope.served.stored.custom and gvk == scope.served.gvk:
             raise wrong_kind(scope, gvk, actual, body.value)
         raise _of_another_kind(gvk, actual, body)
+    if body.fault:
+        raise _undecodable(gvk, gvk, body.fault)
     value = {} if body.value is None else body.value
     if type_ is None or (scope.served.stored.custom and gvk == scope.served.gvk):
         return _untyped(scope, gvk, value, body, validation)
@@ -70,6 +74,10 @@ def read(scope: Scope, gvk: GVK, type_: Type | None, validation: str) -> Obj:
         raise _undecodable(gvk, gvk, str(error)) from None
     if holds_raw(type_):
         found = _with_texts(scope, type_, found, body)
+    if body.cbor and faults:
+        from pilothouse.api.codec import cborread
+
+        faults = [f"cbor: found unknown field at map element index {cborread.unknown(type_, value)}"]
     if strict:
         _judge(scope, gvk, [*body.strict, *faults], validation)
     return with_head(gvk, found)
@@ -183,15 +191,14 @@ def _body(scope: Scope, strict: bool) -> Body:
             told = "yaml: unmarshal errors:\n" + "\n".join(f"  {line}" for line in twice)
             return Body(value, None, (told,) if twice and strict else ())
         if media_type == negotiation.CBOR:
-            from pilothouse.api.codec import cbor
+            from pilothouse.api.codec import cborread
 
-            return Body(cbor.decode(raw))
+            value, fault = cborread.read_object(raw)
+            return Body(value, fault=fault, cbor=True)
         return Body(text.from_json(raw), raw)
     except text.Malformed as error:
-        if media_type == negotiation.YAML:
+        if media_type in (negotiation.YAML, negotiation.CBOR):
             raise _Unreadable(str(error)) from None
-        if media_type == negotiation.CBOR:
-            raise _Unreadable(f"unable to determine group/version/kind: {error}") from None
         raise _Unreadable(f"couldn't get version/kind; json parse error: {error}") from None
 
 

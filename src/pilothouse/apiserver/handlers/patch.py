@@ -74,10 +74,10 @@ def _parsed(scope: Scope, media_type: str, strict: list[str], *, judge: bool) ->
         return scope.request.object
     raw = scope.request.body
     if media_type == negotiation.APPLY_CBOR:
-        from pilothouse.api.codec import cbor
+        from pilothouse.api.codec import cborread
 
         try:
-            return cbor.decode(raw)
+            return cborread.decode_map(raw)
         except text.Malformed as error:
             raise errors.bad_request(f"error decoding patch: {error}") from None
     if media_type == negotiation.APPLY_PATCH:

@@ -288,9 +288,9 @@ def decode_value(stored: Stored, value: bytes) -> Obj:
 
         obj: Any = protobuf.decode_stored(value)
     elif value.startswith(CBOR_MAGIC):
-        from pilothouse.api.codec import cbor
+        from pilothouse.api.codec import cborread
 
-        obj = cbor.decode(value)
+        obj = cborread.decode(value)
     else:
         obj = orjson.loads(value)
         if value.endswith(rawtext.SPACED) and not stored.custom:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pilothouse.api import field, names
+from pilothouse.api import field, gates, names
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative
 from pilothouse.api.kinds.common.declarative import (
@@ -222,6 +222,8 @@ def _constraint(constraint: Obj, path: str, known: dict[str, set[str]]) -> Error
         value = constraint.get(name)
         if value is not None:
             return found + hide(forms.fully_qualified(value, f"{path}.{name}"), origin)
+    if not gates.is_open("DRAConsumableCapacity"):
+        return [*found, field.required(f"{path}.matchAttribute")]
     wrong = 'exactly one of "matchAttribute" or "distinctAttribute" is required, but multiple fields are set'
     return [*found, field.required(path, wrong)]
 
