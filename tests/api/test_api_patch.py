@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -91,6 +92,19 @@ def test_what_is_no_json_patch_is_told(patch: Any, wanted: str) -> None:
 
 def test_json_patch_notes_what_it_does_not_know() -> None:
     assert jsonpatch.read([{"op": "add", "path": "/a", "wat": 1}], None) == ['json patch unknown field "[0].wat"']
+    twice = b'[{"op":"add","path":"/a","value":{"b":1,"b":2}}]'
+    assert jsonpatch.read(json.loads(twice), twice) == ['json patch duplicate field "[0].value.b"']
+
+
+@pytest.mark.parametrize(("patch", "wanted"), [
+    ({}, "json: cannot unmarshal object into Go value of type jsonpatch.Patch"),
+    ([5], "json: cannot unmarshal number into Go value of type jsonpatch.Operation"),
+])  # fmt: skip
+def test_what_is_no_json_patch_where_nothing_is_judged(patch: Any, wanted: str) -> None:
+    with pytest.raises(PatchError) as caught:
+        jsonpatch.read(patch, b"", judge=False)
+    assert str(caught.value) == wanted
+    assert jsonpatch.read([{"op": "add", "path": "/a", "wat": 1}], b"", judge=False) == []
 
 
 @pytest.mark.parametrize("patched", [json_patch(DOCUMENT, [op("add", "/metadata/labels/z", value="2")]),

@@ -11,6 +11,7 @@ from memory_store import MemoryStore
 
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver.server import APIServer
+from pilothouse.store.interface import Put
 
 CM = "/api/v1/namespaces/default/configmaps"
 
@@ -206,6 +207,43 @@ async def test_delete_collection(call: Call) -> None:
     assert (await ok(call("GET", CM)))["items"] == []
 
 
+async def test_preconditions_in_the_query(call: Call) -> None:
+    made = await ok(call("POST", CM, config_map()), 201)
+    answer = await refused(call("DELETE", f"{CM}/x?resourceVersion=1"), 409)
+    assert "the ResourceVersion in the precondition (1) does not match" in answer["message"]
+    assert (
+        "the UID in the precondition (u) does not" in (await refused(call("DELETE", f"{CM}/x?uid=u"), 409))["message"]
+    )
+    await ok(
+        call("DELETE", f"{CM}/x?uid={made['metadata']['uid']}&resourceVersion={made['metadata']['resourceVersion']}")
+    )
+
+
+async def test_only_what_cannot_be_read_is_deleted_unread(call: Call, store: MemoryStore) -> None:
+    query = "ignoreStoreReadErrorWithClusterBreakingPotential=true"
+    await ok(call("POST", CM, config_map()), 201)
+    answer = await refused(call("DELETE", f"{CM}/x?{query}"), 409)
+    assert answer["message"] == (
+        'Operation cannot be fulfilled on configmaps "x": StorageError: invalid object, Code: 4, Key: '
+        "/registry/configmaps/default/x, ResourceVersion: 0, AdditionalErrorMsg: unsafe deletion is not allowed because the "
+        "object is decodable from storage"
+    )
+    await refused(call("DELETE", f"{CM}/none?{query}"), 404)
+    await store.put(Put(b"/registry/configmaps/default/broken", b"{broken"))
+    await ok(call("DELETE", f"{CM}/broken?{query}&dryRun=All"))
+    await ok(call("DELETE", f"{CM}/broken?{query}"))
+    await refused(call("DELETE", f"{CM}/broken?{query}"), 404)
+
+
+async def test_reviews_say_who_set_their_fields(call: Call) -> None:
+    review = {"spec": {"nonResourceAttributes": {"verb": "get"}}}
+    at = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews?fieldManager=me"
+    [entry] = (await ok(call("POST", at, review), 201))["metadata"]["managedFields"]
+    assert (entry["manager"], entry["fieldsV1"]) == (
+        "me", {"f:spec": {"f:nonResourceAttributes": {".": {}, "f:verb": {}}}}
+    )  # fmt: skip
+
+
 async def test_pages(call: Call) -> None:
     for i in range(7):
         await ok(call("POST", CM, config_map(f"c{i}")), 201)
@@ -223,6 +261,74 @@ async def test_pages(call: Call) -> None:
     assert [i["metadata"]["name"] for i in third["items"]] == ["c6"]
     assert "continue" not in third["metadata"]
     assert "remainingItemCount" not in third["metadata"]
+
+
+async def test_pages_of_what_is_selected(call: Call) -> None:
+    for i in range(4):
+        obj = config_map(f"c{i}")
+        obj["metadata"]["labels"] = {"parity": "odd" if i % 2 else "even"}
+        await ok(call("POST", CM, obj), 201)
+    # Whether there is more is asked of what was looked at: after c2 there is c3, which does not match.
+    even = await ok(call("GET", f"{CM}?limit=2&labelSelector=parity%3Deven"))
+    assert [i["metadata"]["name"] for i in even["items"]] == ["c0", "c2"]
+    assert "remainingItemCount" not in even["metadata"]
+    rest = await ok(call("GET", f"{CM}?limit=2&labelSelector=parity%3Deven&continue={even['metadata']['continue']}"))
+    assert rest["items"] == []
+    assert "continue" not in rest["metadata"]
+    odd = await ok(call("GET", f"{CM}?limit=2&labelSelector=parity%3Dodd"))
+    assert "continue" not in odd["metadata"]
+    # A namespace that the field selector names is the list's, and its pages go on within it.
+    everywhere = "/api/v1/configmaps?limit=1&fieldSelector=metadata.namespace%3Ddefault"
+    first = await ok(call("GET", everywhere))
+    second = await ok(call("GET", f"{everywhere}&continue={first['metadata']['continue']}"))
+    assert [i["metadata"]["name"] for i in (*first["items"], *second["items"])] == ["c0", "c1"]
+    # Nothing comes after the one object that a name selects.
+    one = await ok(call("GET", f"{CM}?fieldSelector=metadata.name%3Dc3&continue={even['metadata']['continue']}"))
+    assert one["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        ("e30=", "illegal base64 data at input byte 3"),
+        ("x", "illegal base64 data at input byte 0"),
+        ("bnVsbA", "server does not recognize this encoded version "),
+        ("eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MS41fQ",
+         "json: cannot unmarshal number 1.5 into Go struct field continueToken.rv of type int64"),
+        ("eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6bnVsbCwic3RhcnQiOiIvYSJ9",
+         "incorrect encoded start resourceVersion (version meta.k8s.io/v1)"),
+    ],
+)  # fmt: skip
+async def test_what_is_no_continue_token(call: Call, token: str, why: str) -> None:
+    answer = await refused(call("GET", f"{CM}?limit=2&continue={token}"), 400)
+    assert answer["message"] == f"invalid continue token: continue key is not valid: {why}"
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "message"),
+    [
+        ("/api/v1/namespaces", "name=a", "field label not supported: name"),
+        ("/apis/certificates.k8s.io/v1/podcertificaterequests", "metadata.namespace=a",
+         "field label not supported: metadata.namespace"),
+        ("/api/v1/componentstatuses", "metadata.uid=a",
+         '"metadata.uid" is not a known field selector: only "metadata.name", "metadata.namespace"'),
+    ],
+)  # fmt: skip
+async def test_fields_that_nothing_is_selected_by(call: Call, path: str, fields: str, message: str) -> None:
+    assert (await refused(call("GET", f"{path}?fieldSelector={fields}"), 400))["message"] == message
+
+
+async def test_component_statuses_are_selected(call: Call) -> None:
+    at = "/api/v1/componentstatuses"
+    found = await ok(call("GET", f"{at}?fieldSelector=metadata.name%3Detcd-0"))
+    assert [i["metadata"]["name"] for i in found["items"]] == ["etcd-0"]
+    assert (await ok(call("GET", f"{at}?labelSelector=a")))["items"] == []
+    await refused(call("GET", f"{at}?watch=true"), 405)
+
+
+async def test_labels_beyond_64_bits(call: Call) -> None:
+    answer = await refused(call("GET", f"{CM}?labelSelector=a%3E99999999999999999999"), 400)
+    assert answer["message"].endswith("for 'Gt', 'Lt' operators, the value must be an integer")
 
 
 async def test_an_expired_page(call: Call, store: MemoryStore) -> None:

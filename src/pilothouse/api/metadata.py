@@ -31,7 +31,8 @@ def path_segment(name: str, prefix: bool) -> list[str]:
 
 
 def masked(name: str) -> str:
-    return name[:-1] + "a" if len(name) > 1 and name.endswith("-") else name
+    """A prefix of names, judged as a name: what stands for its end hides the character before the dash too, as upstream's."""
+    return name[:-2] + "a" if len(name) > 1 and name.endswith("-") else name
 
 
 def validate(meta: Obj, namespaced: bool, rule: NameRule | None, *, core: bool = True) -> ErrorList:

@@ -21,7 +21,12 @@ _OPERATORS: Final = {
 _BINARY: Final = "in, notin, =, ==, !=, gt, lt"
 _SPECIAL: Final = "=!(),><"
 _SYMBOLS: Final = frozenset({")", ",", "!", "==", "=", ">", "<", "!=", "("})
-_INTEGER: Final = re.compile(r"[+-]?\d+")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,40}")
+
+
+def _is_integer(text: str) -> bool:
+    """Of 64 bits."""
+    return _INTEGER.fullmatch(text) is not None and -(1 << 63) <= int(text) < 1 << 63
 
 
 class SelectorError(ValueError):
@@ -47,7 +52,7 @@ class Requirement:
                 return value is not None
             case "!":
                 return value is None
-        if value is None or not _INTEGER.fullmatch(value):
+        if value is None or not _is_integer(value):
             return False
         limit = int(next(iter(self.values)))
         return int(value) > limit if self.operator == "gt" else int(value) < limit
@@ -239,7 +244,7 @@ def _checked(key: str, operator: str, values: set[str]) -> Requirement:
         wrong += [
             invalid(f"values[{i}]", v, "for 'Gt', 'Lt' operators, the value must be an integer")
             for i, v in enumerate(sorted(values))
-            if not _INTEGER.fullmatch(v)
+            if not _is_integer(v)
         ]
     for i, value in enumerate(sorted(values)):
         details = names.label_value(value)

@@ -5,12 +5,13 @@ missing may be replaced, an index may be negative, and what stands before the fi
 from __future__ import annotations
 
 import re
+from types import NoneType
 from typing import Any, Final
 
 import orjson
 
-from pilothouse.api.codec.explain import DecodeError, explain
-from pilothouse.api.codec.text import Malformed, check_depth
+from pilothouse.api.codec.explain import DecodeError, explain, go_kind
+from pilothouse.api.codec.text import Malformed, check_depth, duplicates
 from pilothouse.api.patch import PatchError, in_go_order, refused
 from pilothouse.api.types import Field, Shape, Type, type_named
 
@@ -30,12 +31,21 @@ def _operations() -> Type:
 _OPERATIONS: Final = _operations()
 
 
-def read(patch: Any, raw: bytes | None) -> list[str]:
-    """Judges a patch before it is applied; returns its strict errors. Raises PatchError (400)."""
+def read(patch: Any, raw: bytes | None, *, judge: bool = True) -> list[str]:
+    """Whether a patch is one, before it is applied; returns its strict errors where they are asked for, and then looks into
+    its operations too. Raises PatchError (400)."""
+    if not judge:
+        if patch is not None and not isinstance(patch, list):
+            raise PatchError(f"json: cannot unmarshal {go_kind(patch)} into Go value of type jsonpatch.Patch")
+        wrong = next((one for one in patch or () if not isinstance(one, (dict, NoneType))), None)
+        if wrong is not None:
+            raise PatchError(f"json: cannot unmarshal {go_kind(wrong)} into Go value of type jsonpatch.Operation")
+        return []
     try:
-        return [f"json patch {fault}" for fault in explain(_OPERATIONS, patch, raw, strict=True)]
+        faults = explain(_OPERATIONS, patch, raw, strict=True)
     except DecodeError as error:
         raise PatchError(f"error decoding patch: {error}") from None
+    return [f"json patch {fault}" for fault in dict.fromkeys([*faults, *(duplicates(raw) if raw else ())])]
 
 
 def json_patch(document: dict[str, Any], patch: Any, *, literal: bool = False) -> Any:

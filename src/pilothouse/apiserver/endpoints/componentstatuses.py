@@ -13,8 +13,11 @@ from typing import Final
 from pilothouse.api import errors
 from pilothouse.api.exchange import Request
 from pilothouse.api.objects import Obj
+from pilothouse.api.selectors import FieldSelector, Selector
 from pilothouse.apiserver.contracts import EndpointContext
 from pilothouse.apiserver.endpoints.backend import dial_error
+from pilothouse.apiserver.handlers import selection
+from pilothouse.apiserver.handlers.options import list_options
 from pilothouse.apiserver.requestinfo import RequestInfo
 from pilothouse.store.interface import StoreError
 
@@ -23,18 +26,30 @@ _TIMEOUT_S: Final = 5.0
 
 
 async def read(context: EndpointContext, info: RequestInfo, request: Request) -> Obj:
-    if request.method not in ("GET", "HEAD"):
+    if request.method not in ("GET", "HEAD") or info.verb == "watch":
         raise errors.method_not_supported("", "componentstatuses", info.verb)
     if info.path_name:
         if info.name == "etcd-0":
-            found = await _store(context)
+            one = await _store(context)
         elif info.name in _PORTS:
-            found = await _component(context, info.name)
+            one = await _component(context, info.name)
         else:
             raise errors.not_found("", "componentstatus", info.name)
-        return {"kind": "ComponentStatus", "apiVersion": "v1", **found}
-    items = await asyncio.gather(*(_component(context, name) for name in _PORTS), _store(context))
-    return {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": list(items)}
+        return {"kind": "ComponentStatus", "apiVersion": "v1", **one}
+    labels, fields = selection.parsed(list_options(request.query))
+    for term in fields.terms if fields is not None else ():
+        if term.name not in selection.OF_ALL:
+            raise errors.bad_request(selection.unknown_field(term.name))
+    found = await asyncio.gather(*(_component(context, name) for name in _PORTS), _store(context))
+    items = [one for one in found if _chosen(one["metadata"]["name"], labels, fields)]
+    return {"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": items}
+
+
+def _chosen(name: str, labels: Selector | None, fields: FieldSelector | None) -> bool:
+    having = {"metadata.name": name}
+    return (labels is None or labels.matches({})) and (
+        fields is None or all((having.get(t.name, "") == t.value) == t.equal for t in fields.terms)
+    )
 
 
 def _status(name: str, healthy: bool, message: str) -> Obj:

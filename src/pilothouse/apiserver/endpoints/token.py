@@ -60,7 +60,9 @@ async def create(context: EndpointContext, info: RequestInfo, request: Request) 
     token = tokens.issue(
         account, lasts_s, audiences, pod=pod, secret=secret, node=node, warn_after_s=warn_after_s
     )  # fmt: skip
-    meta = {"name": info.name, "namespace": info.namespace, "uid": uid, "creationTimestamp": format_time(now_s)}
+    meta: Obj = {"name": info.name, "namespace": info.namespace, "uid": uid, "creationTimestamp": format_time(now_s)}
+    if asked["metadata"].get("managedFields"):
+        meta["managedFields"] = asked["metadata"]["managedFields"]
     return {
         "kind": _KIND, "apiVersion": gvk.api_version, "metadata": meta,
         "spec": {"audiences": audiences, "expirationSeconds": expiration_s, "boundObjectRef": ref},

@@ -6,11 +6,10 @@ Source: upstream's storage.ValidateListOptions, etcd3's store and KEP-365 (pages
 from __future__ import annotations
 
 import base64
-import binascii
 import posixpath
 import re
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -36,6 +35,7 @@ _PAGE_LEAST: Final = 100  # keys read at once where a selector may leave few of 
 _PAGE_MOST: Final = 10_000
 _JUDGED_AT_ONCE: Final = 20
 _UINT = re.compile(r"[0-9]+")
+_ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")  # in base64 for URLs
 
 _EXPIRED = "The resourceVersion for the provided list is too old."
 _CONTINUE_EXPIRED = (
@@ -59,11 +59,10 @@ def parse_revision(text: str) -> int:
     raise errors.bad_request(f"invalid resource version: {error}")
 
 
-def too_large(wanted: int, current: int) -> StatusError:
-    error = errors.timeout(f"Timeout: Too large resource version: {wanted}, current: {current}", 1)
-    assert error.details is not None
+def too_large(wanted: int, current: int, retry_s: int = 1) -> StatusError:
+    error = errors.timeout(f"Timeout: Too large resource version: {wanted}, current: {current}", retry_s)
     causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
-    error.details = {"causes": causes, **error.details}
+    error.details = {"causes": causes, **(error.details or {})}
     return error
 
 
@@ -95,22 +94,30 @@ def decode_token(text: str) -> Token:
     def bad(why: str) -> StatusError:
         return errors.bad_request(f"invalid continue token: continue key is not valid{why}")
 
-    try:
-        raw = base64.b64decode(text.encode() + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise bad(": illegal base64 data at input byte 0") from None
+    illegal = _ILLEGAL.search(text)
+    if illegal or len(text) % 4 == 1:
+        raise bad(f": illegal base64 data at input byte {illegal.start() if illegal else len(text) - 1}")
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     try:
         data = text_.from_json(raw)
     except text_.Malformed as error:
         raise bad(f": {error}") from None
     wrong = ": json: cannot unmarshal {} into Go "
+    if data is None:
+        data = {}
     if not isinstance(data, dict):
         raise bad(wrong.format(go_kind(data)) + "value of type storage.continueToken")
-    version, revision, start = data.get("v", ""), data.get("rv", 0), data.get("start", "")
-    for name, value, type_ in (("v", version, str), ("rv", revision, int), ("start", start, str)):
-        if not isinstance(value, type_) or isinstance(value, bool):
-            wanted = "int64" if type_ is int else "string"
-            raise bad(wrong.format(go_kind(value)) + f"struct field continueToken.{name} of type {wanted}")
+    read: dict[str, Any] = {"v": "", "rv": 0, "start": ""}
+    for name, zero in read.items():
+        value = data.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, type(zero)) or isinstance(value, bool):
+            what = f"number {value}" if isinstance(value, float) and name == "rv" else go_kind(value)
+            wanted = "int64" if name == "rv" else "string"
+            raise bad(wrong.format(what) + f"struct field continueToken.{name} of type {wanted}")
+        read[name] = value
+    version, revision, start = read["v"], read["rv"], read["start"]
     if version != "meta.k8s.io/v1":
         raise bad(f": server does not recognize this encoded version {version}")
     if revision == 0:
@@ -136,7 +143,7 @@ async def find(scope: Scope, options: ListOptions, chosen: Selection) -> tuple[l
     token = None
     exact = 0
     wanted = None
-    if options.continue_ and not chosen.key:
+    if options.continue_:
         token = decode_token(options.continue_)
         if options.resource_version not in ("", "0"):
             raise errors.bad_request("specifying resource version is not allowed when using continue")
@@ -169,14 +176,13 @@ async def _of_the_present(
     cache = scope.storage.cache
     meta: Obj = {"resourceVersion": str(revision)}
     if chosen.key:
-        one = cache.get(chosen.key)
+        one = cache.get(chosen.key) if token is None else None  # nothing comes after the one object
         return ([one] if one is not None and chosen.matches(one) else []), meta
     root = chosen.root(scope)
     entries = cache.entries_from(root + token.start, chosen.namespace) if token else cache.entries(chosen.namespace)
     limit = options.limit if options.resource_version != "0" else 0
-    wanted = limit + 1 if limit > 0 else None
     if chosen.predicate is None:
-        page = list(islice(entries, wanted))
+        page = list(islice(entries, limit if limit > 0 else None))
         left = cache.count_after(page[-1].key, chosen.namespace) if page and limit > 0 else 0
     else:
         having = cache.having(chosen.trigger) if chosen.trigger is not None else None
@@ -184,12 +190,13 @@ async def _of_the_present(
             having = list(entries)
         elif token:
             having = [entry for entry in having if entry.key >= root + token.start]
-        page, left = await _matching(scope, having, chosen.predicate, wanted), 0
-    if len(page) > limit > 0:
-        page.pop()
+        # Whether there is more is asked of what the selector looked at, not of what it let pass.
+        page = await _matching(scope, having, chosen.predicate, limit if limit > 0 else None)
+        left = int(len(page) == limit and page[-1] is not having[-1]) if page else 0
+    if len(page) >= limit > 0 and left:
         _more(meta, revision, root, page[-1].key)
         if chosen.predicate is None:
-            meta["remainingItemCount"] = left + 1
+            meta["remainingItemCount"] = left
     return page, meta
 
 
@@ -222,21 +229,22 @@ async def _of_the_past(
     try:
         if chosen.key:
             result = await store.range(Range(chosen.key.encode(), revision=revision))
-            entries = [Entry.of_value(scope.served.stored, chosen.key, kv.mod_revision, kv.value) for kv in result.kvs]
+            kvs = result.kvs if token is None else ()
+            entries = [Entry.of_value(scope.served.stored, chosen.key, kv.mod_revision, kv.value) for kv in kvs]
             return [e for e in entries if chosen.matches(e)], meta
         start = (root + token.start if token else root).encode()
         end = prefix_end(root.encode())
-        size = 0 if limit <= 0 else limit + 1 if chosen.predicate is None else max(limit + 1, _PAGE_LEAST)
+        size = 0 if limit <= 0 else limit if chosen.predicate is None else max(limit, _PAGE_LEAST)
         while True:
             result = await store.range(Range(start, end, limit=size, revision=revision))
-            for kv in result.kvs:
+            for read, kv in enumerate(result.kvs, 1):
                 entry = Entry.of_value(scope.served.stored, kv.key.decode(), kv.mod_revision, kv.value)
                 if chosen.matches(entry):
                     found.append(entry)
-            if limit > 0 and len(found) > limit:
-                remaining = result.count - limit
-                break
-            if not result.more:
+                if len(found) == limit > 0:
+                    remaining = result.count - read
+                    break
+            if len(found) == limit > 0 or not result.more:
                 break
             start = result.kvs[-1].key + b"\0"
             size = min(size * 2, _PAGE_MOST)
@@ -247,11 +255,11 @@ async def _of_the_past(
         error.list_meta = {"continue": encode_token(Token(-1, token.start))}
         raise error from None
     except FutureRevision:
-        raise too_large(revision, scope.storage.cache.revision) from None
+        retry_s = 0 if chosen.key else 1
+        raise too_large(revision, scope.storage.cache.revision, retry_s) from None
     except StoreError as error:
         raise store_failure(error) from error
-    if limit > 0 and len(found) > limit:
-        del found[limit:]
+    if remaining:
         _more(meta, revision, root, found[-1].key)
         if chosen.predicate is None:
             meta["remainingItemCount"] = remaining

@@ -232,6 +232,8 @@ def delete_options_of_query(query: Query) -> DeleteOptions:
         options.orphan = parse_bool(given["orphanDependents"])
     if "propagationPolicy" in given:
         options.propagation = given["propagationPolicy"]
+    options.uid = given.get("uid") or None
+    options.resource_version = given.get("resourceVersion") or None
     options.dry_run = [v for k, v in query if k == "dryRun"]
     if _IGNORE_READ_ERROR in given:
         options.ignore_read_error = parse_bool(given[_IGNORE_READ_ERROR])

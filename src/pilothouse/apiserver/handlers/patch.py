@@ -59,7 +59,6 @@ async def handle(scope: Scope) -> Response:
         names.check_name(scope, obj["metadata"])
         served.kind.default(obj)
         names.settle_namespace(scope, obj["metadata"])
-        names.dedup_owners(scope, obj["metadata"], after_admission=False)
         obj = served.inward(obj)
         await managed.update(scope, entry, obj, options)
         return await admitted(scope, obj, entry, options)
@@ -91,7 +90,7 @@ def _parsed(scope: Scope, media_type: str, strict: list[str], *, judge: bool) ->
         raise errors.bad_request("invalid JSON patch") from None
     if media_type == negotiation.JSON_PATCH:
         try:
-            found = jsonpatch.read(patch, raw)
+            found = jsonpatch.read(patch, raw, judge=judge)
         except PatchError as error:
             raise errors.bad_request(str(error)) from None
     else:
@@ -218,6 +217,8 @@ async def _apply(scope: Scope, patch: Any, options: WriteOptions, strict: list[s
             told = "\n".join(f"  {fault}" for fault in strict)
             why = f"error converting YAML to JSON: yaml: unmarshal errors:\n{told}"
             raise errors.bad_request(f"error strict decoding patch: {why}")
+        for fault in strict:
+            scope.warn(fault)
         obj = _typed(scope, served.gvk, served.type, obj)
         names.check_name(scope, obj["metadata"])
         served.kind.default(obj)

@@ -15,7 +15,7 @@ from pilothouse.apiserver.handlers.scope import Scope
 from pilothouse.apiserver.registry.entries import Entry
 from pilothouse.apiserver.registry.watching import Predicate, Trigger
 
-_OF_ALL: Final = frozenset({"metadata.name", "metadata.namespace"})
+OF_ALL: Final = frozenset({"metadata.name", "metadata.namespace"})
 _OWN_FIELDS: Final = frozenset({"PodCertificateRequest", "ResourceSlice"})
 
 
@@ -37,24 +37,16 @@ class Selection:
 def select(scope: Scope, options: ListOptions) -> Selection:
     """Raises 400 for a selector that cannot be read or names a field that the resource does not have."""
     namespace, stored = scope.namespace, scope.served.stored
-    labels = fields = None
-    if options.label_selector:
-        try:
-            labels = selectors.parse(options.label_selector)
-        except SelectorError as error:
-            raise errors.bad_request(str(error)) from None
-    if options.field_selector:
-        try:
-            fields = selectors.parse_fields(options.field_selector)
-        except SelectorError as error:
-            raise errors.bad_request(str(error)) from None
-        for term in fields.terms:
-            if not _selectable(scope, term.name):
-                raise errors.bad_request(_unknown_field(scope, term.name))
+    labels, fields = parsed(options)
+    for term in fields.terms if fields is not None else ():
+        if not _selectable(scope, term.name):
+            raise errors.bad_request(_unknown_field(scope, term.name))
     name = scope.info.name if scope.info.path_name else ""
     if name and fields is not None and fields.terms and fields.exact("metadata.name") != name:
         raise errors.bad_request("fieldSelector metadata.name doesn't match requested name")
     wanted = name or (fields.exact("metadata.name") if fields else None) or ""
+    if stored.namespaced and not namespace and fields is not None:
+        namespace = fields.exact("metadata.namespace") or ""
     key = stored.key(namespace, wanted) if wanted and (namespace or not stored.namespaced) else ""
     predicate, trigger = _predicate(scope, labels, fields), None
     if fields is not None and not key:
@@ -64,8 +56,18 @@ def select(scope: Scope, options: ListOptions) -> Selection:
     return Selection(namespace, key, predicate, trigger)
 
 
+def parsed(options: ListOptions) -> tuple[Selector | None, FieldSelector | None]:
+    """The selectors of a query. Raises 400 for one that cannot be read."""
+    try:
+        labels = selectors.parse(options.label_selector) if options.label_selector else None
+        fields = selectors.parse_fields(options.field_selector) if options.field_selector else None
+    except SelectorError as error:
+        raise errors.bad_request(str(error)) from None
+    return labels, fields
+
+
 def _trigger(kind: Kind, fields: FieldSelector) -> Trigger | None:
-    exact = next((t for t in fields.terms if t.equal and t.name not in _OF_ALL), None)
+    exact = next((t for t in fields.terms if t.equal and t.name not in OF_ALL), None)
     return None if exact is None else Trigger(kind, sorted(kind.field_names).index(exact.name), exact.value)
 
 
@@ -75,9 +77,9 @@ def _within(namespace: str, predicate: Predicate) -> Predicate:
 
 def _selectable(scope: Scope, name: str) -> bool:
     stored = scope.served.stored
-    if name == "metadata.namespace" and not stored.namespaced and _has_own_fields(scope.served.kind, stored.gvk):
-        return False
-    return name in _OF_ALL or name in scope.served.kind.field_names
+    if name == "metadata.namespace" and (not stored.namespaced or stored.gvk.kind in _OWN_FIELDS):
+        return not _has_own_fields(scope.served.kind, stored.gvk)
+    return name in OF_ALL or name in scope.served.kind.field_names
 
 
 def _has_own_fields(kind: Kind, gvk: GVK) -> bool:
@@ -85,10 +87,15 @@ def _has_own_fields(kind: Kind, gvk: GVK) -> bool:
     return bool(kind.field_names) or gvk.kind in _OWN_FIELDS
 
 
+def unknown_field(name: str) -> str:
+    """What is said of a field of a kind that has none of its own to select by."""
+    return f"{quote(name)} is not a known field selector: only {', '.join(map(quote, sorted(OF_ALL)))}"
+
+
 def _unknown_field(scope: Scope, name: str) -> str:
     stored = scope.served.stored
     if not stored.custom and not _has_own_fields(scope.served.kind, stored.gvk):
-        return f"{quote(name)} is not a known field selector: only {', '.join(map(quote, sorted(_OF_ALL)))}"
+        return unknown_field(name)
     if stored.gvk.kind == "Job":
         return f"field label {quote(name)} not supported for Job"
     if stored.gvk.kind == "ResourceSlice":

@@ -45,10 +45,11 @@ async def handle(scope: Scope) -> Response:
         tables.include_object(scope)
     if scope.output.transform == "PartialObjectMetadataList":
         # No event has a list in it: upstream begins to answer, and breaks off.
-        return Response(200, {"Content-Type": scope.output.media_type}, chunks=_nothing(), warnings=scope.warnings)
+        headers = {"Content-Type": stream_type(scope.output.media_type)}
+        return Response(200, headers, chunks=_nothing(), warnings=scope.warnings)
     after = None
     if options.resource_version not in ("", "0"):
-        after = lists.parse_revision(options.resource_version)
+        after = lists.parse_revision(options.resource_version) or None
     stream = _Stream(scope, options)
     try:
         after = await _start(scope, options, after)
@@ -58,6 +59,13 @@ async def handle(scope: Scope) -> Response:
         # Upstream has begun to answer by then: the refusal is an event.
         return stream.refused(error)
     return stream.response(chosen, after)
+
+
+def stream_type(media_type: str) -> str:
+    """What the media type of objects becomes for a stream of events."""
+    if media_type == CBOR:
+        return CBOR_STREAM
+    return media_type if media_type == JSON else media_type + ";stream=watch"
 
 
 async def _nothing() -> AsyncIterator[bytes]:
@@ -117,14 +125,9 @@ class _Stream:
             return Response(200, {}, events=self._run(chosen, after, self._as_events), warnings=scope.warnings)
         plain = not scope.output.transform and scope.output.media_type == JSON
         chunks = self._run(chosen, after, self._as_bytes if plain else self._encoded)
-        return Response(200, {"Content-Type": self._media_type}, chunks=chunks, warnings=scope.warnings)
-
-    @property
-    def _media_type(self) -> str:
-        media_type = self._scope.output.media_type
-        if media_type == CBOR:
-            return CBOR_STREAM
-        return media_type if media_type == JSON else media_type + ";stream=watch"
+        return Response(
+            200, {"Content-Type": stream_type(scope.output.media_type)}, chunks=chunks, warnings=scope.warnings
+        )
 
     def refused(self, error: StatusError) -> Response:
         scope = self._scope
@@ -138,7 +141,9 @@ class _Stream:
 
         if scope.local:
             return Response(200, {}, events=events(), warnings=scope.warnings)
-        return Response(200, {"Content-Type": self._media_type}, chunks=chunks(), warnings=scope.warnings)
+        return Response(
+            200, {"Content-Type": stream_type(scope.output.media_type)}, chunks=chunks(), warnings=scope.warnings
+        )
 
     async def _run(
         self, chosen: Selection, after: int | None, encode: Callable[[list[Delivery | WatchEvent]], T]

@@ -429,9 +429,9 @@ class Connection(asyncio.Protocol):
 
 
 def _takes_gzip(request: Request) -> bool:
-    """Upstream's rule: where Accept-Encoding has the word, whatever its quality."""
+    """Upstream's rule: where Accept-Encoding has the word without a quality."""
     accepted = request.headers.get("accept-encoding", "")
-    return "gzip" in accepted and any(part.partition(";")[0].strip() == "gzip" for part in accepted.split(","))
+    return "gzip" in accepted and any(part.strip() == "gzip" for part in accepted.split(","))
 
 
 async def _gzip(slices: Iterable[bytes]) -> AsyncIterator[bytes]:

@@ -76,8 +76,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
 
 
 def _fields(obj: Obj) -> dict[str, str]:
-    name = meta(obj).get("name", "")
-    return {"status.phase": (obj.get("status") or {}).get("phase") or "", "name": name}
+    return {"status.phase": (obj.get("status") or {}).get("phase") or ""}
 
 
 KIND = Kind(
@@ -91,5 +90,5 @@ KIND = Kind(
     name=lambda name, prefix: names.dns1123_label(masked(name) if prefix else name),
     row=_row,
     fields=_fields,
-    field_names=frozenset({"status.phase", "name"}),
+    field_names=frozenset({"status.phase"}),
 )
