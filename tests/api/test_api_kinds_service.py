@@ -180,3 +180,21 @@ def test_warnings() -> None:
         "spec.externalIPs is deprecated and may no longer be implemented in some clusters",
         'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"',
     ]
+
+
+def test_rows_of_services_and_endpoints() -> None:
+    from pilothouse.api.kinds.core import endpoints, service
+
+    hosts = [{"hostname": "b"}, {"hostname": "a"}, {"ip": "1.2.3.4"}, {"hostname": "b"}]
+    balanced = {"metadata": {}, "spec": {"type": "LoadBalancer"}, "status": {"loadBalancer": {"ingress": hosts}}}
+    assert service.KIND.row is not None
+    assert "1.2.3.4,a,b" in service.KIND.row(balanced, 0.0)
+    assert endpoints.KIND.row is not None
+    both = {"addresses": [{"ip": "1.1.1.1"}, {"ip": "fd00::1"}], "ports": [{"port": 80}, {"port": 81}]}
+    for subsets, shown in (
+        ([both], "1.1.1.1:80,[fd00::1]:80,1.1.1.1:81 + 1 more..."),
+        ([{"addresses": [{"ip": "1.1.1.1"}]}], "1.1.1.1"),
+        ([{"notReadyAddresses": [{"ip": "1.1.1.1"}]}], ""),
+        ([], "<none>"),
+    ):
+        assert endpoints.KIND.row({"metadata": {}, "subsets": subsets}, 0.0)[1] == shown

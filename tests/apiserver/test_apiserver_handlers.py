@@ -244,6 +244,26 @@ async def test_reviews_say_who_set_their_fields(call: Call) -> None:
     )  # fmt: skip
 
 
+async def test_rows_say_that_pods_have_ended(call: Call) -> None:
+    pods = "/api/v1/namespaces/default/pods"
+    await ok(call("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}}), 201)
+    for name, phase in (("done", "Succeeded"), ("broken", "Failed"), ("going", "Running")):
+        spec = {"containers": [{"name": "c", "image": "i"}]}
+        await ok(call("POST", pods, {"metadata": {"name": name}, "spec": spec}), 201)
+        status = {"status": {"phase": phase}}
+        await ok(call("PATCH", f"{pods}/{name}/status", status, content_type="application/merge-patch+json"))
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    rows = (await ok(call("GET", pods, accept=table)))["rows"]
+    found = {row["cells"][0]: row.get("conditions") for row in rows}
+    assert found["going"] is None
+    assert found["done"] == [
+        {"type": "Completed", "status": "True", "reason": "Succeeded", "message": "The pod has completed successfully."}
+    ]
+    one = (await ok(call("GET", f"{pods}/broken", accept=table)))["rows"][0]
+    assert one["conditions"] == found["broken"]
+    assert one["conditions"][0]["message"] == "The pod failed."
+
+
 async def test_pages(call: Call) -> None:
     for i in range(7):
         await ok(call("POST", CM, config_map(f"c{i}")), 201)

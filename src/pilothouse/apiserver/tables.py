@@ -43,7 +43,7 @@ def of_list(scope: Scope, entries: Sequence[Entry], meta: Obj, pace: Pace) -> It
 
 
 class _Cells:
-    """The cells of entries' rows, which an entry keeps for as long as they hold."""
+    """The cells of entries' rows and what is said of the row, which an entry keeps for as long as they hold."""
 
     def __init__(self, served: ServedResource, now_s: float) -> None:
         self._served, self._now_s = served, now_s
@@ -56,6 +56,9 @@ class _Cells:
         now = printing.Now(self._now_s)
         shown = entry.of(served) if served.stored.custom else entry.obj
         cells = orjson.dumps(_cells(self._row_of, shown, served.columns, now))
+        conditions = _conditions(served, entry.obj)
+        if conditions:
+            cells += b',"conditions":' + orjson.dumps(conditions)
         entry.row = (served, now.until, cells)
         return cells
 
@@ -134,6 +137,9 @@ def table(scope: Scope, entries: Sequence[Entry], list_meta: Obj | None, *, head
         obj = entry.of(served)
         shown = obj if served.stored.custom else entry.obj
         row: Obj = {"cells": _cells(row_of, shown, served.columns, now_s)}
+        conditions = _conditions(served, entry.obj)
+        if conditions:
+            row["conditions"] = conditions
         if wanted == "Object":
             row["object"] = obj
         elif wanted == "Metadata":
@@ -182,6 +188,11 @@ def _cells(
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         # An object that is hardly one: a bookmark's, or one that an older server stored.
         return default_row(obj, columns, now_s)
+
+
+def _conditions(served: ServedResource, obj: Obj) -> list[Obj]:
+    conditions_of = served.kind.row_conditions
+    return conditions_of(obj) if conditions_of is not None else []
 
 
 def default_row(obj: Obj, columns: Sequence[Column], now_s: float) -> list[Any]:

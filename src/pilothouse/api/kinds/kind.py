@@ -91,6 +91,9 @@ class Kind:
     row: Callable[[Obj, float], list[Any]] | None = None
     """(obj, now_s): the cells of the kind's table in the order of facts/columns.json. None: name and age."""
 
+    row_conditions: Callable[[Obj], list[Obj]] | None = None
+    """(obj): what a table says of the whole row beside its cells, metav1's TableRowConditions. None: nothing."""
+
     converted_annotations: frozenset[str] = frozenset()
     """Annotations that only the conversion to the served version writes: views of metadata alone lack them."""
 

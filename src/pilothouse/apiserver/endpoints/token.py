@@ -36,6 +36,9 @@ async def create(context: EndpointContext, info: RequestInfo, request: Request) 
     gvk = GVK(_GROUP, "v1", _KIND)
     asked = await context.decode(info, request, gvk)
     _check_names(info, asked["metadata"])
+    spec = asked["spec"] = asked.get("spec") or {}
+    if spec.get("expirationSeconds") is None:
+        spec["expirationSeconds"] = _DEFAULT_S
     await admit(context, info, request, asked, gvk)
     account = await _live(context, "serviceaccounts", info.namespace, info.name)
     uid = account["metadata"]["uid"]
@@ -43,10 +46,8 @@ async def create(context: EndpointContext, info: RequestInfo, request: Request) 
     if wanted and wanted != uid:
         why = f"the UID in the token request ({wanted}) does not match the UID of the service account ({uid})"
         raise errors.conflict(_GROUP, _KIND, info.name, why)
-    spec = asked.get("spec") or {}
     audiences = spec.get("audiences") or list(tokens.audiences)
-    expiration_s = spec.get("expirationSeconds")
-    expiration_s = _DEFAULT_S if expiration_s is None else expiration_s
+    expiration_s = spec["expirationSeconds"]
     found = _errors(spec, expiration_s)
     if found:
         raise errors.invalid(_GROUP, _KIND, "", found)

@@ -14,7 +14,7 @@ from pilothouse.api.kinds.common.endpoint_ips import endpoint_ip
 from pilothouse.api.kinds.common.selectors import label_name, same
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj, meta
-from pilothouse.api.printing import age
+from pilothouse.api.printing import age, some
 
 _SHOWN_MAX: Final = 3
 _PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
@@ -94,17 +94,15 @@ def _port(port: Obj, path: str, *, named: bool) -> ErrorList:
 
 
 def _row(obj: Obj, now_s: float) -> list[Any]:
-    places = []
+    places: list[str] = []
     for subset in obj.get("subsets") or ():
-        for address in subset.get("addresses") or ():
-            ports = subset.get("ports") or ()
-            if not ports:
-                places.append(str(address.get("ip")))
-            places += [f"{address.get('ip')}:{p.get('port')}" for p in ports]
-    shown = ",".join(places[:_SHOWN_MAX])
-    if len(places) > _SHOWN_MAX:
-        shown += f" + {len(places) - _SHOWN_MAX} more..."
-    return [meta(obj).get("name", ""), shown or "<none>", age(obj, now_s)]
+        addresses = [str(address.get("ip")) for address in subset.get("addresses") or ()]
+        ports = subset.get("ports") or ()
+        places += addresses if not ports else ()
+        for port in ports:
+            places += [f"[{ip}]:{port.get('port')}" if ":" in ip else f"{ip}:{port.get('port')}" for ip in addresses]
+    shown = some(places, _SHOWN_MAX, "" if obj.get("subsets") else "<none>")
+    return [meta(obj).get("name", ""), shown, age(obj, now_s)]
 
 
 KIND = Kind(

@@ -6,8 +6,7 @@ from pilothouse.api import gates, names
 from pilothouse.api.kinds.common import addresses
 from pilothouse.api.kinds.common.selectors import same
 from pilothouse.api.kinds.common.strategy import keep
-from pilothouse.api.kinds.core import pod_rules
-from pilothouse.api.kinds.core.pod_row import row
+from pilothouse.api.kinds.core import pod_row, pod_rules
 from pilothouse.api.kinds.core.pod_status import validate_status
 from pilothouse.api.kinds.core.podspec import defaults, podlevel, preparation
 from pilothouse.api.kinds.core.podspec.gates import drop_disabled, drop_disabled_status
@@ -154,7 +153,8 @@ KIND = Kind(
     validate_update=pod_rules.validate_update,
     validate_status=validate_status,
     warnings=_warnings,
-    row=row,
+    row=pod_row.row,
+    row_conditions=pod_row.conditions,
     fields=_fields,
     field_names=frozenset(_fields({})),
     grace_period_s=_grace_period_s,

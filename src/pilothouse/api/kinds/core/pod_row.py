@@ -28,6 +28,17 @@ class _Restarts:
         return f"{self.count} ({since(self.last, now_s)} ago)" if self.count and self.last else str(self.count)
 
 
+_ENDED = {"Succeeded": "The pod has completed successfully.", "Failed": "The pod failed."}
+
+
+def conditions(pod: Obj) -> list[Obj]:
+    """Of the row of a pod that has ended."""
+    phase = (pod.get("status") or {}).get("phase") or ""
+    if phase not in _ENDED:
+        return []
+    return [{"type": "Completed", "status": "True", "reason": phase, "message": _ENDED[phase]}]
+
+
 def row(pod: Obj, now_s: float) -> list[Any]:
     spec, status, metadata = pod.get("spec") or {}, pod.get("status") or {}, meta(pod)
     phase = status.get("phase") or ""

@@ -120,7 +120,7 @@ def _external(kind: str, spec: Obj, status: Obj) -> str:
         return spec.get("externalName") or ""
     if kind == "LoadBalancer":
         ingress = (status.get("loadBalancer") or {}).get("ingress") or ()
-        found = [i.get("ip") or i.get("hostname") or "" for i in ingress]
+        found = sorted({i.get("ip") or i.get("hostname") or "" for i in ingress})
         return ",".join([*found, *outside]) or "<pending>"
     return ",".join(outside) or "<none>"
 
