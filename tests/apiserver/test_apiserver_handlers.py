@@ -11,7 +11,6 @@ from memory_store import MemoryStore
 
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver.server import APIServer
-from pilothouse.store.interface import Put
 
 CM = "/api/v1/namespaces/default/configmaps"
 
@@ -217,22 +216,6 @@ async def test_preconditions_in_the_query(call: Call) -> None:
     await ok(
         call("DELETE", f"{CM}/x?uid={made['metadata']['uid']}&resourceVersion={made['metadata']['resourceVersion']}")
     )
-
-
-async def test_only_what_cannot_be_read_is_deleted_unread(call: Call, store: MemoryStore) -> None:
-    query = "ignoreStoreReadErrorWithClusterBreakingPotential=true"
-    await ok(call("POST", CM, config_map()), 201)
-    answer = await refused(call("DELETE", f"{CM}/x?{query}"), 409)
-    assert answer["message"] == (
-        'Operation cannot be fulfilled on configmaps "x": StorageError: invalid object, Code: 4, Key: '
-        "/registry/configmaps/default/x, ResourceVersion: 0, AdditionalErrorMsg: unsafe deletion is not allowed because the "
-        "object is decodable from storage"
-    )
-    await refused(call("DELETE", f"{CM}/none?{query}"), 404)
-    await store.put(Put(b"/registry/configmaps/default/broken", b"{broken"))
-    await ok(call("DELETE", f"{CM}/broken?{query}&dryRun=All"))
-    await ok(call("DELETE", f"{CM}/broken?{query}"))
-    await refused(call("DELETE", f"{CM}/broken?{query}"), 404)
 
 
 async def test_reviews_say_who_set_their_fields(call: Call) -> None:
