@@ -1,4 +1,4 @@
-"""Priority: a pod's class becomes a number.
+"""Priority: the class of a pod or of a group of pods becomes a number.
 
 Source: upstream's documentation "Pod Priority and Preemption".
 """
@@ -11,15 +11,19 @@ from pilothouse.apiserver.contracts import AdmissionRequest
 
 _GROUP = "scheduling.k8s.io"
 _CLASSES = (_GROUP, "priorityclasses")
+_GROUPS = (_GROUP, "podgroups")
 
 
 class Priority(Plugin):
     name = "Priority"
-    resources = frozenset({PODS, _CLASSES})
+    resources = frozenset({PODS, _GROUPS, _CLASSES})
     operations = CREATE_UPDATE
 
     async def mutate(self, request: AdmissionRequest) -> None:
-        if (request.gvr.group, request.gvr.resource) != PODS or request.obj is None:
+        resource = (request.gvr.group, request.gvr.resource)
+        if resource == _GROUPS and request.obj is not None and request.operation == "CREATE":
+            self._group(request, request.obj.setdefault("spec", {}))
+        if resource != PODS or request.obj is None:
             return
         spec = request.obj["spec"]
         if request.operation == "UPDATE":
@@ -48,6 +52,19 @@ class Priority(Plugin):
                     f"priority admission controller computed {policy} from the given PriorityClass name",
                 )
             spec["preemptionPolicy"] = policy
+
+    def _group(self, request: AdmissionRequest, spec: Obj) -> None:
+        name, value, _ = self._resolve(request, spec)
+        given = spec.get("priority")
+        if given is not None and given != value:
+            raise forbidden(
+                request,
+                f"priority set in the pod group ({given}) must match the priority computed ({value}) based on the "
+                "priority class set in the spec",
+            )
+        spec["priority"] = value
+        if name:
+            spec["priorityClassName"] = name
 
     def _resolve(self, request: AdmissionRequest, spec: Obj) -> tuple[str, int, str]:
         name = spec.get("priorityClassName")

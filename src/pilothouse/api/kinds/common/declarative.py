@@ -179,6 +179,34 @@ immutable = Check(_immutable, stops=True)
 alpha_immutable = Check(_immutable, stops=True, silent=True)  # not enforced yet: only stops
 
 
+def refuse(*, set: bool = False, unset: bool = False) -> Check:
+    """Of a pointer: what an update may not do to it."""
+
+    def run(path: str, new: Any, old: Any, updating: bool) -> ErrorList:
+        if not updating:
+            return []
+        if set and old is None and new is not None:
+            return [_invalid(path, None, "field cannot be set once created", "update")]
+        if unset and old is not None and new is None:
+            return [_invalid(path, None, "field cannot be cleared once set", "update")]
+        return []
+
+    return Check(run, stops=True)
+
+
+def same_items(key: Callable[[Any], Any]) -> Check:
+    """An update adds no items to a list, and removes none."""
+
+    def run(path: str, new: Any, old: Any, updating: bool) -> ErrorList:
+        if not updating:
+            return []
+        before, now = [key(item) for item in old or ()], [key(item) for item in new or ()]
+        added = [field.forbidden(f"{path}[{i}]", "item may not be added") for i, k in enumerate(now) if k not in before]
+        return added + [field.forbidden(path, "item may not be removed") for k in before if k not in now]
+
+    return Check(run, stops=True)
+
+
 def text(details: Callable[[str], list[str]], origin: str) -> Check:
     """A string's form: `details` says what is wrong with it."""
 
