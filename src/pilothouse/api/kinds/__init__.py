@@ -14,6 +14,8 @@ from pilothouse.api.kinds.kind import Kind
 MODULES: dict[tuple[str, str], str] = {
     ("certificates.k8s.io", "PodCertificateRequest"): "certificates.pod_certificate_request",
     ("coordination.k8s.io", "LeaseCandidate"): "coordination.lease_candidate",
+    ("lifecycle.k8s.io", "Eviction"): "lifecycle.eviction",
+    ("lifecycle.k8s.io", "EvictionRequest"): "lifecycle.eviction_request",
     ("scheduling.k8s.io", "PodGroup"): "scheduling.pod_group",
     ("scheduling.k8s.io", "Workload"): "scheduling.workload",
     ("internal.apiserver.k8s.io", "StorageVersion"): "apiserverinternal.storage_version",

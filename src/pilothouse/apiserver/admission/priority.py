@@ -5,6 +5,7 @@ Source: upstream's documentation "Pod Priority and Preemption".
 
 from __future__ import annotations
 
+from pilothouse.api import gates
 from pilothouse.api.objects import Obj
 from pilothouse.apiserver.admission.plugin import CREATE_UPDATE, PODS, Plugin, forbidden
 from pilothouse.apiserver.contracts import AdmissionRequest
@@ -54,7 +55,7 @@ class Priority(Plugin):
             spec["preemptionPolicy"] = policy
 
     def _group(self, request: AdmissionRequest, spec: Obj) -> None:
-        name, value, _ = self._resolve(request, spec)
+        name, value, policy = self._resolve(request, spec)
         given = spec.get("priority")
         if given is not None and given != value:
             raise forbidden(
@@ -65,6 +66,15 @@ class Priority(Plugin):
         spec["priority"] = value
         if name:
             spec["priorityClassName"] = name
+        if policy and gates.is_open("PodGroupPreemptionPolicy"):
+            given = spec.get("preemptionPolicy")
+            if given is not None and given != policy:
+                raise forbidden(
+                    request,
+                    f"the string value of PreemptionPolicy ({given}) must not be provided in pod group spec; "
+                    f"priority admission controller computed {policy} from the given PriorityClass name",
+                )
+            spec["preemptionPolicy"] = policy
 
     def _resolve(self, request: AdmissionRequest, spec: Obj) -> tuple[str, int, str]:
         name = spec.get("priorityClassName")

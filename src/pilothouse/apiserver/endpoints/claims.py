@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from pilothouse.api import field, names
+from pilothouse.api import field, gates, names
 from pilothouse.api.exchange import UserInfo
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common.selectors import same
@@ -18,6 +18,7 @@ from pilothouse.apiserver.authority import refusal
 from pilothouse.apiserver.contracts import Attributes, JudgeContext
 
 _LABEL: Final = "resource.kubernetes.io/admin-access"
+_GRANULAR: Final = "DRAResourceClaimGranularStatusAuthorization"
 _NODE_NAME: Final = "authentication.kubernetes.io/node-name"
 
 
@@ -46,12 +47,14 @@ async def status(
     if granted is None and asked is not None:
         path = f"status.allocation.devices.results[{asked}].adminAccess"
         errs += await _admin(context, attributes.namespace, path)
+    if not gates.is_open(_GRANULAR):
+        return errs + found
     if not (
         same(now.get("allocation"), before.get("allocation"))
         and same(now.get("reservedFor"), before.get("reservedFor"))
     ):
         errs += await _binding(context, attributes)
-    if now.get("allocation") is not None:
+    if now.get("allocation") is not None and gates.is_open("DRAResourceClaimDeviceStatus"):
         errs += await _devices(context, attributes, now, before)
     return errs + found
 

@@ -120,7 +120,7 @@ def _row(obj: Obj, now_s: float) -> list[Any]:
     listed = ",".join(shown[:_SHOWN_MOST])
     if len(shown) > _SHOWN_MOST:
         listed += f" + {len(shown) - _SHOWN_MOST} more..."
-    return [meta(obj).get("name", ""), "<unset>" if common is None else common, listed or "<none>", age(obj, now_s)]
+    return [meta(obj).get("name", ""), "<unset>" if common is None else common, listed or "<unset>", age(obj, now_s)]
 
 
 KIND = Kind(

@@ -62,12 +62,17 @@ def fields(rules: Mapping[str, Sequence[Check]]) -> Run:
         for name, checks in rules.items():
             value = new.get(name)
             before = old.get(name) if old is not None else None
-            if updating and old is not None and (value or None) == (before or None):
+            if updating and old is not None and _or_none(value) == _or_none(before):
                 continue
             found += _checked(checks, f"{path}.{name}" if path else name, value, before, updating)
         return found
 
     return run
+
+
+def _or_none(value: Any) -> Any:
+    """An empty text, list or map is none; a zero that is there stands behind a pointer."""
+    return value if value or isinstance(value, int) else None
 
 
 def _checked(checks: Sequence[Check], path: str, new: Any, old: Any, updating: bool) -> ErrorList:
@@ -280,6 +285,15 @@ def maximum(most: int) -> Check:
         return [_invalid(path, new, f"must be less than or equal to {most}", "maximum")]
 
     return Check(run)
+
+
+def _rising(path: str, new: Any, old: Any, updating: bool) -> ErrorList:
+    if not updating or new is None or old is None or new >= old:
+        return []
+    return [_invalid(path, new, f"may not be decreased from {old}", "monotonic")]
+
+
+rising = Check(_rising)  # of a number: an update does not decrease it
 
 
 def enum(*values: str, zero: bool = True) -> Check:

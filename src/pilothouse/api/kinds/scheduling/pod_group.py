@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pilothouse.api import field
+from pilothouse.api import field, gates
 from pilothouse.api.field import ErrorList
 from pilothouse.api.kinds.common import declarative
 from pilothouse.api.kinds.common.conditions import conditions
-from pilothouse.api.kinds.common.declarative import fields, immutable, optional_pointer, struct
+from pilothouse.api.kinds.common.declarative import fields, immutable, long_name, optional_pointer, struct
 from pilothouse.api.kinds.common.strategy import drop_status, keep, update_status
 from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.kinds.scheduling import groups
 from pilothouse.api.objects import Obj, meta
 from pilothouse.api.printing import age
 
-_PARENT: Final = ("parentCompositePodGroupName",)
 _SPEC: Final = fields({
+    "parentCompositePodGroupName": [optional_pointer, immutable, long_name],
     "workloadRef": [immutable, optional_pointer, struct(groups.REFERENCE)], **groups.rules(mode_is_required=True),
 })  # fmt: skip
 _RULES: Final = fields({"spec": [struct(_SPEC)]})
@@ -26,26 +26,32 @@ def _default(obj: Obj) -> None:
     spec = obj.setdefault("spec", {})
     if spec.get("disruptionMode") is None:
         spec["disruptionMode"] = {"single": {}}
+    if spec.get("preemptionPolicy") is None and gates.is_open("PodGroupPreemptionPolicy"):
+        spec["preemptionPolicy"] = "PreemptLowerPriority"
 
 
 def _prepare_create(obj: Obj) -> None:
     drop_status(obj)
-    groups.drop_gated(obj.get("spec") or {}, None, _PARENT)
+    groups.drop_gated(obj.get("spec") or {}, None)
 
 
 def _prepare_update(new: Obj, old: Obj) -> None:
     keep(new, old, "status")
-    groups.drop_gated(new.get("spec") or {}, old.get("spec"), _PARENT)
+    groups.drop_gated(new.get("spec") or {}, old.get("spec"))
 
 
 def _prepare_status(new: Obj, old: Obj) -> None:
     update_status(new, old)
-    if not (old.get("spec") or {}).get("resourceClaims"):
+    if not (old.get("spec") or {}).get("resourceClaims") and not gates.is_open("DRAWorkloadResourceClaims"):
         (new.get("status") or {}).pop("resourceClaimStatuses", None)
 
 
 def _validate(obj: Obj) -> ErrorList:
-    return declarative.merged([], _RULES, obj)
+    found: ErrorList = []
+    spec = obj.get("spec") or {}
+    if spec.get("parentCompositePodGroupName") is not None and spec.get("workloadRef") is None:
+        found.append(field.required("spec.workloadRef", "must be set when parentCompositePodGroupName is set"))
+    return declarative.merged(found, _RULES, obj)
 
 
 def _validate_update(new: Obj, old: Obj) -> ErrorList:

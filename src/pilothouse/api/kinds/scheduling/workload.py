@@ -55,9 +55,7 @@ def _drop_gated(new: Obj, old: Obj | None) -> None:
     before = _templates(old or {})
     for i, template in enumerate(_templates(new)):
         groups.drop_gated(template, before[i] if i < len(before) else None)
-    spec = new.get("spec") or {}
-    if not ((old or {}).get("spec") or {}).get("compositePodGroupTemplates"):
-        spec.pop("compositePodGroupTemplates", None)
+    groups.drop_gated(new.get("spec") or {}, (old or {}).get("spec"))
 
 
 def _own(obj: Obj) -> ErrorList:
