@@ -71,8 +71,8 @@ def fields(rules: Mapping[str, Sequence[Check]]) -> Run:
 
 
 def _or_none(value: Any) -> Any:
-    """An empty text, list or map is none; a zero that is there stands behind a pointer."""
-    return value if value or isinstance(value, int) else None
+    """An empty text, list or map is none; a zero or an empty struct that is there stands behind a pointer."""
+    return value if value or isinstance(value, int) or type(value) is dict else None
 
 
 def _checked(checks: Sequence[Check], path: str, new: Any, old: Any, updating: bool) -> ErrorList:
