@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from operator import eq, gt, lt, ne
+from typing import Final
 
 from pilothouse.store.embedded.records import CHANGES_OVERHEAD, DELETE_OVERHEAD, PUT_OVERHEAD
 from pilothouse.store.embedded.state import State
@@ -33,6 +34,7 @@ MAX_OPS = 128
 MAX_REQUEST_BYTES = 3 << 19  # 1.5 MiB
 
 _OPERATORS = {"=": eq, "!=": ne, ">": gt, "<": lt}
+_PLACES: Final = {"value": 1, "create": 2, "mod": 3, "version": 4, "lease": 5}  # in a KeyValue
 _Interval = tuple[bytes, bytes]
 
 
@@ -240,19 +242,10 @@ class Transaction:
 
 
 def _compare(compare: Compare, kv: KeyValue | None) -> bool:
-    found: int | bytes
-    if compare.target == "value":
-        if kv is None:
-            return False
-        found = kv.value
-    elif kv is None:
-        found = 0
-    elif compare.target == "version":
-        found = kv.version
-    elif compare.target == "create":
-        found = kv.create_revision
-    elif compare.target == "mod":
-        found = kv.mod_revision
+    if kv is not None:
+        found: int | bytes = kv[_PLACES[compare.target]]
+    elif compare.target == "value":
+        return False
     else:
-        found = kv.lease
+        found = 0
     return bool(_OPERATORS[compare.op](found, compare.value))
