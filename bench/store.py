@@ -194,7 +194,8 @@ async def _open_process(directory: Path) -> dict[str, float]:
         ("stall of a snapshot, ms", store.defragment),
     ):
         async with Stalls() as stalls:
-            await work()
+            result = await work()
+        del result  # a million references: what the caller does with them is not the store's
         found[name] = stalls.longest_ms
     await store.close()
     return found

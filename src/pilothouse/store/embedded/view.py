@@ -144,6 +144,7 @@ class Answer:
 
     def _sort(self, run: list[KeyValue]) -> None:
         run.sort(key=_SORTS[self._request.sort_target], reverse=self._request.descending)
+        del run[self._most :]
 
     def order(self, limit: int = _ALL) -> bool:
         """Puts about `limit` more in order. Returns whether as many are as are wanted."""
