@@ -29,7 +29,18 @@ from oracle import TOKEN, running
 from pilothouse.api.codec import protobuf
 from pilothouse.api.errors import StatusError
 
-_HEADERS = ("content-type", "cache-control", "content-encoding", "vary", "allow", "retry-after", "warning", "location")
+_HEADERS = (
+    "content-type",
+    "cache-control",
+    "content-encoding",
+    "vary",
+    "allow",
+    "retry-after",
+    "warning",
+    "location",
+    "etag",
+    "last-modified",
+)
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _TOKEN = re.compile(r"\beyJ2[\w-]+")
@@ -136,6 +147,7 @@ class Side:
         text = _TOKEN.sub(_opened, _JWT.sub("<jwt>", text))
         text = _TIME.sub("<time>", _UID.sub("<uid>", text))
         text = _REVISION.sub(lambda m: m[1] + self.known.get(m[2], "<N>"), text)
+        text = text.replace(self._url.netloc, "<address>").replace("127.0.0.1:6443", "<address>")
         text = _SUFFIX.sub(r"\1<own>", text)
         return _AGE.sub('"<age>"', _OWN.sub("<own>", text))
 

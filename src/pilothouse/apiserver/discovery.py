@@ -10,12 +10,13 @@ import base64
 import hashlib
 from typing import Final
 
+from pilothouse.api.codec import text
 from pilothouse.api.exchange import Request, Response
 from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK, Subresource
 from pilothouse.apiserver import answers, negotiation
 from pilothouse.apiserver.core import Core
-from pilothouse.apiserver.negotiation import JSON, Output
+from pilothouse.apiserver.negotiation import Output
 from pilothouse.apiserver.registry.resources import ServedResource, version_order
 
 _PRIORITIES: Final = {
@@ -33,6 +34,12 @@ _AGGREGATED: Final = ("apidiscovery.k8s.io", "v2")
 
 def group_order(group: str) -> tuple[int, str]:
     return (-_PRIORITIES.get(group, _CUSTOM_PRIORITY), group)
+
+
+def _tag(document: Obj) -> str:
+    """Upstream's: a hash of the list's JSON without its kind."""
+    bare = {name: value for name, value in document.items() if name not in ("kind", "apiVersion")}
+    return f'"{hashlib.sha512(text.to_json(bare)).hexdigest().upper()}"'
 
 
 class Discovery:
@@ -79,7 +86,7 @@ class Discovery:
             return Response(200, {}, object=self.aggregated(legacy))
         body, tag = self._encoded(legacy, media_type)
         headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "public"}
-        if tag in request.headers.get("if-none-match", ""):
+        if tag == request.headers.get("if-none-match", ""):
             return Response(304, headers)
         headers["Content-Type"] = f"{media_type};g={_AGGREGATED[0]};v={_AGGREGATED[1]};as=APIGroupDiscoveryList"
         return Response(200, headers, body)
@@ -89,13 +96,9 @@ class Discovery:
         generation = self._core.registry.generation
         made = self._made.get((legacy, media_type))
         if made is None or made[0] != generation:
-            body, _ = answers.encode(self.aggregated(legacy), Output(media_type))
-            tag = (
-                f'"{hashlib.sha512(body).hexdigest().upper()}"'
-                if media_type == JSON
-                else self._encoded(legacy, JSON)[1]
-            )
-            made = self._made[legacy, media_type] = (generation, body, tag)
+            document = self.aggregated(legacy)
+            body, _ = answers.encode(document, Output(media_type))
+            made = self._made[legacy, media_type] = (generation, body, _tag(document))
         return made[1:]
 
     def _document(self, request: Request, local: bool, obj: Obj, *, routed: bool = True) -> Response:
