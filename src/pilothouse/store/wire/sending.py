@@ -49,7 +49,7 @@ class Sending(asyncio.Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether data must wait: for the socket, or for the next turn, so that a large answer neither holds the loop nor
+        """Whether a large answer must wait: for the socket, or for the next turn, so that it neither holds the loop nor
         stands in memory twice."""
         return self.paused or self._turn_bytes >= _TURN_BYTES
 
@@ -82,7 +82,7 @@ class Sending(asyncio.Protocol):
     def send_now(self, stream: Flow, data: bytes) -> bool:
         """Whether all of `data` could be sent at once."""
         size = len(data)
-        if size > stream.window or size > self.window or size > self.peer_frame_bytes or self.full:
+        if size > stream.window or size > self.window or size > self.peer_frame_bytes or self.paused:
             return False
         self.send_data(stream, data)
         return True

@@ -105,8 +105,8 @@ class Stream:
         while waiting or self._more(waiting):
             data = waiting[0]
             room = min(self.window, connection.window, connection.peer_frame_bytes)
-            if room <= 0 or connection.full:
-                if connection.window <= 0 or connection.full:
+            if room <= 0 or connection.paused:
+                if connection.window <= 0 or connection.paused:
                     connection.blocked[self] = None
                 break
             if len(data) <= room:
@@ -118,15 +118,20 @@ class Stream:
             connection.send_data(self, data)
         if self._drained and self._backlog <= BACKLOG_BYTES_MAX:
             self._wake()
-        if not waiting:
+        if not waiting and self._source is None:
             self._waiting = None
             if self._ending is not None:
                 connection.send_block(self.id, self._ending, end=True)
                 self._finish()
 
     def _more(self, waiting: deque[bytes]) -> bool:
-        """Whether there is more to send."""
-        data = next(self._source, None) if self._source is not None else None
+        """Whether there is more to send now."""
+        if self._source is None:
+            return False
+        if self.connection.full:
+            self.connection.blocked[self] = None
+            return False
+        data = next(self._source, None)
         if data is None:
             self._source = None
             return False
