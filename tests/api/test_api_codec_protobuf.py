@@ -71,8 +71,9 @@ def test_lists_and_watches() -> None:
     assert type_ is not None
     items = [protowrite.message(type_, {"metadata": {"name": n}}) for n in "ab"]
     gvk = GVK("", "v1", "ConfigMapList")
-    start, end = protowrite.list_envelope(gvk, {"resourceVersion": "5"}, items)
-    written = start + b"".join(map(protowrite.list_item, items)) + end
+    parts = b"".join(protowrite.item_head(len(item)) + item for item in items)
+    start, end = protowrite.list_envelope(gvk, {"resourceVersion": "5"}, len(parts))
+    written = start + parts + end
     assert protobuf.decode_stored(written) == {
         "kind": "ConfigMapList",
         "apiVersion": "v1",

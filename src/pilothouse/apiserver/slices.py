@@ -6,6 +6,7 @@ its time is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import add
 from typing import Final
 
 import orjson
@@ -75,8 +76,9 @@ def protobuf(served: ServedResource, entries: Sequence[Entry], meta: Obj) -> Ite
     """A list in its envelope, which begins with its length: every entry's message must have been made."""
     gvk: GVK = served.gvk._replace(kind=served.resource.list_kind)
     items = [entry.message(served) for entry in entries]
-    start, end = protowrite.list_envelope(gvk, meta, items)
-    return _joined(start, b"", map(protowrite.list_item, items), end)
+    heads = [protowrite.item_head(len(item)) for item in items]
+    start, end = protowrite.list_envelope(gvk, meta, sum(map(len, items)) + sum(map(len, heads)))
+    return _joined(start, b"", map(add, heads, items), end)
 
 
 def _array(head: Obj, name: bytes, items: Iterable[bytes], pace: Pace | None = None) -> Iterator[bytes]:

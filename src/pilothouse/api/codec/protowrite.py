@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -39,7 +39,9 @@ _SIZES: Final = tuple(_varint(i) for i in range(2048))
 
 
 def _length(size: int) -> bytes:
-    return _SIZES[size] if size < 2048 else _varint(size)
+    if size < 2048:
+        return _SIZES[size]
+    return bytes((size & 0x7F | 0x80, size >> 7)) if size < 1 << 14 else _varint(size)
 
 
 def _sized(data: bytes) -> bytes:
@@ -64,16 +66,17 @@ def envelope(gvk: GVK, raw: bytes) -> bytes:
     return b"".join((MAGIC, b"\x0a", _sized(head), b"\x12", _sized(raw), b"\x1a\x00\x22\x00"))
 
 
-def list_envelope(gvk: GVK, meta: Obj, items: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """What stands before and after the items of a list of these messages; each item is written by `list_item`."""
+def list_envelope(gvk: GVK, meta: Obj, items_bytes: int) -> tuple[bytes, bytes]:
+    """What stands before and after the items of a list, whose messages with their heads take so many bytes."""
     start = b"\x0a" + _sized(_compiled(_list_meta())(meta))
-    size = len(start) + len(items) + sum([len(item) + len(_length(len(item))) for item in items])
     head = b"\x0a" + _sized(gvk.api_version.encode()) + b"\x12" + _sized(gvk.kind.encode())
-    return b"".join((MAGIC, b"\x0a", _sized(head), b"\x12", _length(size), start)), b"\x1a\x00\x22\x00"
+    size = _length(len(start) + items_bytes)
+    return b"".join((MAGIC, b"\x0a", _sized(head), b"\x12", size, start)), b"\x1a\x00\x22\x00"
 
 
-def list_item(item: bytes) -> bytes:
-    return b"\x12" + _length(len(item)) + item
+def item_head(size: int) -> bytes:
+    """What stands before an item of a list, a message of that size."""
+    return b"\x12" + _length(size)
 
 
 @cache
