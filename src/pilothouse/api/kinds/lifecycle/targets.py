@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from pilothouse.api import names
-from pilothouse.api.kinds.common.conditions import is_true
+from pilothouse.api.field import ErrorList
+from pilothouse.api.kinds.common import declarative, strategy
+from pilothouse.api.kinds.common.conditions import conditions, is_true
 from pilothouse.api.kinds.common.declarative import (
     Check,
     Run,
@@ -26,6 +29,7 @@ from pilothouse.api.kinds.common.declarative import (
     text,
     union,
 )
+from pilothouse.api.kinds.kind import Kind
 from pilothouse.api.objects import Obj
 
 INTENTS: Final = ("Eviction", "Withdrawn")
@@ -60,10 +64,36 @@ def shown(obj: Obj) -> list[Any]:
     pod = ((obj.get("spec") or {}).get("target") or {}).get("pod")
     target = ["<unset>", "<unset>"] if pod is None else [pod.get("name") or "", "Pod"]
     status = obj.get("status") or {}
-    conditions = status.get("conditions") or []
     state = "Progressing" if (status.get("observedGeneration") or 0) > 0 else "Pending"
-    for kind in ("Failed", "TargetEvicted"):
-        if is_true(conditions, kind):
-            found = next(c for c in conditions if c.get("type") == kind)
-            state = f"{kind} ({found.get('reason') or ''})"
+    told = status.get("conditions") or []
+    for outcome in ("Failed", "TargetEvicted"):
+        if is_true(told, outcome):
+            found = next(c for c in told if c.get("type") == outcome)
+            state = f"{outcome} ({found.get('reason') or ''})"
     return [(obj.get("metadata") or {}).get("name", ""), *target, state]
+
+
+def kind(rules: Run, row: Callable[[Obj, float], list[Any]]) -> Kind:
+    """A kind that is judged by its declarative rules and by the conditions of its status."""
+
+    def validate(obj: Obj) -> ErrorList:
+        return declarative.merged([], rules, obj)
+
+    def validate_update(new: Obj, old: Obj) -> ErrorList:
+        return declarative.merged([], rules, new, old)
+
+    def validate_status(new: Obj, old: Obj) -> ErrorList:
+        found = conditions((new.get("status") or {}).get("conditions"), "status.conditions")
+        return declarative.merged(found, rules, new, old)
+
+    return Kind(
+        prepare_create=strategy.create,
+        prepare_update=strategy.update,
+        prepare_status=strategy.update_status,
+        validate=validate,
+        validate_update=validate_update,
+        validate_status=validate_status,
+        row=row,
+        unconditional_update=False,
+        status_reset_fields=frozenset({"metadata", "spec"}),
+    )
