@@ -61,7 +61,7 @@ def raw(value: Any, text: bytes | None = None) -> Any:
 def text_of(value: Any) -> bytes:
     """What Go holds of a RawExtension."""
     text = value.text if isinstance(value, (RawObject, RawArray)) else None
-    return written(value) if text is None else text
+    return escaped(orjson.dumps(value)) if text is None else text
 
 
 def plain(value: Any) -> Any:
@@ -71,18 +71,13 @@ def plain(value: Any) -> Any:
     return [plain(v) for v in value] if isinstance(value, list) else value
 
 
-def written(value: Any) -> bytes:
-    """JSON as Go writes it: what HTML would take for markup is escaped."""
-    return escaped(orjson.dumps(value))
-
-
 def compact(text: bytes) -> bytes:
     """A text as Go puts it into another one: without white space."""
     return escaped(_STRING_OR_SPACE.sub(rb"\1", text))
 
 
 def escaped(text: bytes) -> bytes:
-    """JSON with what HTML would take for markup escaped."""
+    """JSON as Go writes it: with what HTML would take for markup escaped."""
     for plain, instead in _ESCAPED:
         if plain in text:  # only ever within a string
             text = text.replace(plain, instead)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from pilothouse.api.codec.text import to_json
 from pilothouse.api.errors import StatusError
 from pilothouse.api.objects import Obj, copy
 from pilothouse.client import ResourceClient
@@ -17,9 +18,6 @@ from pilothouse.controllers.templatehash import safe_encode
 
 HASH_LABEL: Final = "controller-revision-hash"
 _PREFIX_MAX: Final = 223
-_ESCAPED: Final = {  # by Go's encoder, in strings; they occur nowhere else
-    b"<": b"\\u003c", b">": b"\\u003e", b"&": b"\\u0026", b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029",
-}  # fmt: skip
 
 
 def template_patch(owner: Obj) -> Obj:
@@ -54,9 +52,7 @@ def next_number(revisions: list[Obj]) -> int:
 
 def data_hash(data: Obj, collisions: int) -> str:
     """Upstream's hash of a revision's data: FNV-1 of its JSON as Go writes it, and of the count of collisions."""
-    text = orjson.dumps(data, option=orjson.OPT_SORT_KEYS)
-    for raw, escaped in _ESCAPED.items():
-        text = text.replace(raw, escaped)
+    text = to_json(data, orjson.OPT_SORT_KEYS)
     value = 0x811C9DC5
     for byte in text + str(collisions).encode():
         value = ((value * 0x01000193) & 0xFFFFFFFF) ^ byte
