@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilothouse.api.codec import cbor, cborread
+from pilothouse.api.codec import cbor, cborread, magic
 from pilothouse.api.codec.text import Malformed
 
 VALUES = st.recursive(
@@ -26,7 +26,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.text(), VALUES, max_size=5))
 def test_what_goes_in_comes_out(obj: Any) -> None:
     data = cbor.encode(obj)
-    assert data.startswith(cbor.MAGIC)
+    assert data.startswith(magic.CBOR)
     assert cborread.decode(data) == obj
 
 
@@ -45,7 +45,7 @@ def test_lists_of_any_length(count: int) -> None:
 
 def test_bytes_of_typed_objects_are_bytes() -> None:
     secret = {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "a"}, "data": {"k": "aGk="}, "type": "Opaque"}
-    plain = cbor2.loads(cbor.encode(secret)[len(cbor.MAGIC) :])
+    plain = cbor2.loads(cbor.encode(secret)[len(magic.CBOR) :])
     assert plain[b"data"][b"k"] == cbor2.CBORTag(22, b"hi")
     assert plain[b"type"] == b"Opaque"
     assert cborread.decode(cbor.encode(secret)) == secret

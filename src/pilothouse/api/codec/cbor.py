@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import cbor2
 
+from pilothouse.api.codec import magic
 from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK, split_api_version
 from pilothouse.api.types import Shape, Type, type_of
 
-MAGIC: Final = b"\xd9\xd9\xf7"
 _MAP: Final = 5
 _LIST: Final = 4
 _LATER_BASE64: Final = 22
@@ -25,7 +25,7 @@ _LATER_BASE64: Final = 22
 
 def encode(obj: Obj) -> bytes:
     """An object that says its kind: a built-in one's bytes are told from its texts."""
-    return MAGIC + encode_as(_type(obj), obj)
+    return magic.CBOR + encode_as(_type(obj), obj)
 
 
 def encode_as(type_: Type | None, value: Any) -> bytes:
@@ -35,7 +35,11 @@ def encode_as(type_: Type | None, value: Any) -> bytes:
 
 def list_parts(head: Obj, type_: Type | None, items: Iterable[Obj], count: int) -> Iterator[bytes]:
     """A list, part by part."""
-    yield MAGIC + _head(_MAP, len(head) + 1) + b"".join(encode_as(None, part) for pair in head.items() for part in pair)
+    yield (
+        magic.CBOR
+        + _head(_MAP, len(head) + 1)
+        + b"".join(encode_as(None, part) for pair in head.items() for part in pair)
+    )
     yield encode_as(None, "items") + _head(_LIST, count)
     for item in items:
         yield encode_as(type_, item)
@@ -43,7 +47,9 @@ def list_parts(head: Obj, type_: Type | None, items: Iterable[Obj], count: int) 
 
 def event(type_: str, obj: bytes) -> bytes:
     """One event of a watch, with its object as a document."""
-    return MAGIC + _head(_MAP, 2) + encode_as(None, "type") + encode_as(None, type_) + encode_as(None, "object") + obj
+    return (
+        magic.CBOR + _head(_MAP, 2) + encode_as(None, "type") + encode_as(None, type_) + encode_as(None, "object") + obj
+    )
 
 
 def _type(obj: Obj) -> Type | None:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from pilothouse.api import scheme
+from pilothouse.api.codec import magic
 from pilothouse.api.codec.decode import DecodeError
 from pilothouse.api.codec.decode import decode as typed
 from pilothouse.api.codec.gotime import format_duration
@@ -25,7 +26,6 @@ from pilothouse.api.raw import raw
 from pilothouse.api.scheme import GVK, split_api_version
 from pilothouse.api.types import Field, Shape, Type, type_of
 
-MAGIC: Final = b"k8s\0"
 UNION: Final = "apiextensions/v1.JSONSchemaPropsOr"
 _DEPTH_MOST: Final = 100
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,14 +58,14 @@ def unwrap(value: bytes) -> tuple[str, str, bytes]:
     """(apiVersion, kind, message) of an envelope. Raises ProtobufError."""
     if not value:
         raise ProtobufError("empty data")
-    if not value.startswith(MAGIC):
-        listed = " ".join(map(str, MAGIC))
+    if not value.startswith(magic.PROTOBUF):
+        listed = " ".join(map(str, magic.PROTOBUF))
         raise ProtobufError(f"provided data does not appear to be a protobuf message, expected prefix [{listed}]")
-    if len(value) == len(MAGIC):
+    if len(value) == len(magic.PROTOBUF):
         raise ProtobufError("empty body")
     api_version = kind = ""
     raw = b""
-    for number, content in fields(value[len(MAGIC) :]):
+    for number, content in fields(value[len(magic.PROTOBUF) :]):
         if number == 1 and isinstance(content, bytes):
             for inner, text in fields(content):
                 if inner == 1:
@@ -354,7 +354,7 @@ def _raw(content: Content) -> Any:
     if not part:
         return None
     data = _bytes(part)
-    if data.startswith(MAGIC):
+    if data.startswith(magic.PROTOBUF):
         return decode_stored(data)
     try:
         return orjson.loads(data)
@@ -364,7 +364,7 @@ def _raw(content: Content) -> Any:
 
 def _with_text(value: Any, content: Content) -> Any:
     sent = _bytes(_first(content) or b"")
-    return value if sent.startswith(MAGIC) or sent == to_json(value) else raw(value, sent)
+    return value if sent.startswith(magic.PROTOBUF) or sent == to_json(value) else raw(value, sent)
 
 
 _SCALARS: Final[dict[str, Callable[[Content], Any]]] = {

@@ -15,8 +15,9 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from pilothouse.api import raw
+from pilothouse.api.codec import magic
 from pilothouse.api.codec.gotime import parse_duration
-from pilothouse.api.codec.protobuf import MAGIC, UNION, wrapped
+from pilothouse.api.codec.protobuf import UNION, wrapped
 from pilothouse.api.objects import Obj
 from pilothouse.api.scheme import GVK, split_api_version
 from pilothouse.api.types import Field, Shape, Type, type_of
@@ -63,7 +64,7 @@ def message(type_: Type, obj: Obj) -> bytes:
 
 def envelope(gvk: GVK, raw: bytes) -> bytes:
     head = b"\x0a" + _sized(gvk.api_version.encode()) + b"\x12" + _sized(gvk.kind.encode())
-    return b"".join((MAGIC, b"\x0a", _sized(head), b"\x12", _sized(raw), b"\x1a\x00\x22\x00"))
+    return b"".join((magic.PROTOBUF, b"\x0a", _sized(head), b"\x12", _sized(raw), b"\x1a\x00\x22\x00"))
 
 
 def list_envelope(gvk: GVK, meta: Obj, items_bytes: int) -> tuple[bytes, bytes]:
@@ -71,7 +72,7 @@ def list_envelope(gvk: GVK, meta: Obj, items_bytes: int) -> tuple[bytes, bytes]:
     start = b"\x0a" + _sized(_compiled(_list_meta())(meta))
     head = b"\x0a" + _sized(gvk.api_version.encode()) + b"\x12" + _sized(gvk.kind.encode())
     size = _length(len(start) + items_bytes)
-    return b"".join((MAGIC, b"\x0a", _sized(head), b"\x12", size, start)), b"\x1a\x00\x22\x00"
+    return b"".join((magic.PROTOBUF, b"\x0a", _sized(head), b"\x12", size, start)), b"\x1a\x00\x22\x00"
 
 
 def item_head(size: int) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from pilothouse.api import errors, gonumbers
-from pilothouse.api.codec import rawtext, text
+from pilothouse.api.codec import magic, rawtext, text
 from pilothouse.api.codec.decode import DecodeError, decode, hold
 from pilothouse.api.codec.explain import go_kind
 from pilothouse.api.errors import StatusError
@@ -89,9 +89,7 @@ def _with_texts(scope: Scope, type_: Type, found: Any, body: Body) -> Any:
         return rawtext.with_texts(type_, found, body.raw)
     if scope.request.object is not None:
         return rawtext.reencoded(found, in_maps=False)
-    from pilothouse.api.codec.protobuf import MAGIC
-
-    return found if scope.request.body.startswith(MAGIC) else rawtext.reencoded(found, in_maps=True)
+    return found if scope.request.body.startswith(magic.PROTOBUF) else rawtext.reencoded(found, in_maps=True)
 
 
 def _judge(scope: Scope, gvk: GVK, faults: list[str], validation: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import orjson
 
 from pilothouse.api import errors
-from pilothouse.api.codec import rawtext, text
+from pilothouse.api.codec import magic, rawtext, text
 from pilothouse.api.objects import Obj
 from pilothouse.api.types import holds_raw
 from pilothouse.store.packing import Packed, Packer
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # The fields of metadata that upstream writes before resourceVersion.
 _BEFORE_REVISION = frozenset({"name", "generateName", "namespace", "selfLink", "uid"})
-PROTOBUF_MAGIC = b"k8s\0"
-CBOR_MAGIC = b"\xd9\xd9\xf7"
 _METADATA: Final = b'"metadata":{'
 # A value as servers write it: up to the place of the revision, if something follows it there.
 _HEAD: Final = re.compile(
@@ -283,11 +281,11 @@ def encode_value(stored: Stored, obj: Obj) -> bytes:
 
 def decode_value(stored: Stored, value: bytes) -> Obj:
     """A stored value, JSON or upstream's protobuf, as an object of the version in memory. Raises ValueError for another."""
-    if value.startswith(PROTOBUF_MAGIC):
+    if value.startswith(magic.PROTOBUF):
         from pilothouse.api.codec import protobuf
 
         obj: Any = protobuf.decode_stored(value)
-    elif value.startswith(CBOR_MAGIC):
+    elif value.startswith(magic.CBOR):
         from pilothouse.api.codec import cborread
 
         obj = cborread.decode(value)
