@@ -44,15 +44,7 @@ class Priority(Plugin):
                 f"priority admission controller computed {value} from the given PriorityClass name",
             )
         spec["priority"] = value
-        if policy:
-            given = spec.get("preemptionPolicy")
-            if given is not None and given != policy:
-                raise forbidden(
-                    request,
-                    f"the string value of PreemptionPolicy ({given}) must not be provided in pod spec; "
-                    f"priority admission controller computed {policy} from the given PriorityClass name",
-                )
-            spec["preemptionPolicy"] = policy
+        _set_policy(request, spec, policy, "pod")
 
     def _group(self, request: AdmissionRequest, spec: Obj) -> None:
         name, value, policy = self._resolve(request, spec)
@@ -66,15 +58,8 @@ class Priority(Plugin):
         spec["priority"] = value
         if name:
             spec["priorityClassName"] = name
-        if policy and gates.is_open("PodGroupPreemptionPolicy"):
-            given = spec.get("preemptionPolicy")
-            if given is not None and given != policy:
-                raise forbidden(
-                    request,
-                    f"the string value of PreemptionPolicy ({given}) must not be provided in pod group spec; "
-                    f"priority admission controller computed {policy} from the given PriorityClass name",
-                )
-            spec["preemptionPolicy"] = policy
+        if gates.is_open("PodGroupPreemptionPolicy"):
+            _set_policy(request, spec, policy, "pod group")
 
     def _resolve(self, request: AdmissionRequest, spec: Obj) -> tuple[str, int, str]:
         name = spec.get("priorityClassName")
@@ -102,3 +87,15 @@ class Priority(Plugin):
         name = default["metadata"]["name"]
         if request.operation == "CREATE" or name != obj["metadata"].get("name"):
             raise forbidden(request, f"PriorityClass {name} is already marked as default. Only one default can exist")
+
+
+def _set_policy(request: AdmissionRequest, spec: Obj, policy: str, of: str) -> None:
+    given = spec.get("preemptionPolicy")
+    if policy and given is not None and given != policy:
+        raise forbidden(
+            request,
+            f"the string value of PreemptionPolicy ({given}) must not be provided in {of} spec; "
+            f"priority admission controller computed {policy} from the given PriorityClass name",
+        )
+    if policy:
+        spec["preemptionPolicy"] = policy
