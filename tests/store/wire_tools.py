@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from pilothouse.clock import RealClock
 from pilothouse.store.wire import frames
 from pilothouse.store.wire.call import Call
@@ -25,7 +27,7 @@ class Message:
     @classmethod
     def FromString(cls, data: bytes) -> Message:
         if data == b"not a message":
-            raise ValueError
+            raise DecodeError
         return cls(data)
 
     def SerializeToString(self) -> bytes:

@@ -120,12 +120,16 @@ class Controller:
 
     def failed(self, key: str, error: Exception) -> None:
         """Says why a key failed and puts it back."""
+        self.tell(key, error)
+        self.queue.add_rate_limited(key)
+
+    def tell(self, what: str, error: Exception) -> None:
+        """Logs why something failed: with its traceback, unless the API server said so."""
         if isinstance(error, StatusError):
             level = logging.DEBUG if error.code in (404, 409, 429) else logging.INFO
-            self.log.log(level, "%s: %s", key, error)
+            self.log.log(level, "%s: %s", what, error)
         else:
-            self.log.error("%s", key, exc_info=error)
-        self.queue.add_rate_limited(key)
+            self.log.error("%s", what, exc_info=error)
 
     async def _keep(self, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
         while True:

@@ -308,7 +308,7 @@ class GarbageCollector(Controller):
             try:
                 await self._orphan(uid)
             except Exception as error:
-                self.log.info("orphaning dependents of %s: %s", uid, error)
+                self.tell(f"orphaning dependents of {uid}", error)
                 self._orphans.add_rate_limited(uid)
             else:
                 self._orphans.forget(uid)

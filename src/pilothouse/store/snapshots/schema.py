@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
+from google.protobuf.message import DecodeError
 
 from pilothouse.store.etcd.auth.book import META, Book, Permission, User
 from pilothouse.store.interface import Export, KeyValue, LeaseStatus, Version
@@ -89,7 +90,7 @@ def version_of(name: bytes, value: bytes) -> Version:
     main, sub = int.from_bytes(name[:8], "big"), int.from_bytes(name[9:17], "big")
     try:
         kv = _KEY_VALUE.FromString(value)
-    except Exception:
+    except DecodeError:
         raise NotEtcds(f"the value at revision {main} cannot be read") from None
     if not kv.key:
         raise NotEtcds(f"the value at revision {main} has no key")
@@ -138,5 +139,5 @@ def meta_of(alarms: Entries, auth: Entries, users: Entries, roles: Entries) -> d
 def _parsed(message: Any, value: bytes, what: str) -> Any:
     try:
         return message.FromString(value)
-    except Exception:
+    except DecodeError:
         raise NotEtcds(f"{what} cannot be read") from None

@@ -16,6 +16,8 @@ from collections.abc import Coroutine, Iterator
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from google.protobuf.message import DecodeError
+
 from pilothouse.store.wire.frames import Code, StreamFailure
 from pilothouse.store.wire.rpc import (
     GZIP_HEADERS_BLOCK,
@@ -146,7 +148,7 @@ class Call(Stream):
             data = self._decompressed(data)
         try:
             return self.method.request.FromString(data)
-        except Exception:
+        except DecodeError:
             raise RpcError(
                 Status.INTERNAL, "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data"
             ) from None
