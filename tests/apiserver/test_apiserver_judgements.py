@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from memory_store import MemoryStore
 
-from pilothouse.api.exchange import Request, UserInfo
+from pilothouse.api.exchange import Request, Response, UserInfo
 from pilothouse.apiserver.config import Config
 from pilothouse.apiserver.server import APIServer
 from pilothouse.clock import VirtualClock
@@ -110,3 +110,30 @@ def test_an_api_service_tells_what_its_service_lacks(tell):
         assert await now() == ("MissingEndpoints", missing)
 
     tell(story)
+
+
+def test_a_watch_that_was_refused_is_tried_again() -> None:
+    """Only where the resource is not served there is nothing to follow."""
+    clock = VirtualClock(1)
+    asked: dict[str, int] = {}
+
+    async def main() -> None:
+        server = APIServer(MemoryStore(), clock, Config())
+
+        async def handle(request: Request) -> Response:
+            if ("watch", "true") not in request.query or not request.path.startswith((FLOWS, SERVICES)):
+                return await server.handle(request)
+            asked[request.path] = asked.get(request.path, 0) + 1
+            if request.path == SERVICES:
+                return Response(404)
+            return await server.handle(request) if asked[request.path] == 3 else Response(504)
+
+        server.core.handle = handle
+        await server.start()
+        try:
+            await clock.sleep(5)
+        finally:
+            await server.stop()
+
+    clock.run(main())
+    assert asked == {f"{FLOWS}/flowschemas": 3, f"{FLOWS}/prioritylevelconfigurations": 3, SERVICES: 1}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Final
 
 from pilothouse.api.errors import StatusError
@@ -47,12 +48,15 @@ class Judgements:
             try:
                 request = Request("GET", f"{base}/v1/{resource}", [("watch", "true")], user=api_server_user())
                 response = await self._core.handle(request)
-                if response.events is None:
+                if response.status == HTTPStatus.NOT_FOUND:  # the resource is not served
                     return
-                async for batch in response.events:
-                    for event in batch:
-                        if event.type in ("ADDED", "MODIFIED", "DELETED"):
-                            await self._tell(handler, event.type, event.object)
+                if response.events is None:
+                    log.warning("the watch of %s was refused with %d", resource, response.status)
+                else:
+                    async for batch in response.events:
+                        for event in batch:
+                            if event.type in ("ADDED", "MODIFIED", "DELETED"):
+                                await self._tell(handler, event.type, event.object)
             except Exception:
                 log.exception("the watch of %s", resource)
             await self._core.clock.sleep(_RETRY_S)
