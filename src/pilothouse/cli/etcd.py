@@ -15,14 +15,14 @@ from pilothouse.bootstrap.failures import ClusterError
 from pilothouse.clock import RealClock
 from pilothouse.store.embedded import open_store
 from pilothouse.store.etcd.auth.tokens import BadTokenOptions
-from pilothouse.store.etcd.config import Config, read
+from pilothouse.store.etcd.config import LOG_LEVELS, Config, read
 from pilothouse.store.etcd.front import Front
-from pilothouse.store.etcd.values import BadConfig
+from pilothouse.store.etcd.values import BadConfig, BadFlag
 from pilothouse.store.interface import StoreError
 
 log = logging.getLogger(__name__)
 
-_LEVELS = {"warn": "WARNING", "panic": "CRITICAL", "fatal": "CRITICAL"}
+_BAD_FLAG_STATUS = 2  # as Go's flag package ends
 
 
 def run(arguments: list[str]) -> None:
@@ -31,9 +31,12 @@ def run(arguments: list[str]) -> None:
 
     try:
         config, idle = read(arguments, os.environ)
+    except BadFlag as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(_BAD_FLAG_STATUS) from None
     except BadConfig as error:
         raise ClusterError(str(error)) from None
-    level = _LEVELS.get(config.log_level, config.log_level.upper())
+    level = LOG_LEVELS[config.log_level.lower()]
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if idle:
         names = (name if name.startswith("ETCD_") else f"--{name}" for name in idle)

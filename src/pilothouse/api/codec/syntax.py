@@ -1,4 +1,4 @@
-"""Where Go's JSON scanner stumbles over a text, in its words. Run only on texts that could not be read."""
+"""Where Go's JSON scanner stumbles over a text, in its words; and where a value of several ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _DEPTH_MOST: Final = 10000
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _PLAIN: Final = re.compile(rb'[^"\\\x00-\x1f]*')
 _DIGITS: Final = re.compile(rb"[0-9]*")
-_END: Final = "unexpected end of JSON input"
+END: Final = "unexpected end of JSON input"
 _WORDS: Final = {0x74: b"true", 0x66: b"false", 0x6E: b"null"}
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 _ESCAPES: Final = frozenset(b'bfnrt\\/"')
@@ -17,17 +17,24 @@ _QUOTE, _BACKSLASH, _COMMA, _COLON = 0x22, 0x5C, 0x2C, 0x3A
 _OPEN: Final = {0x7B: 0x7D, 0x5B: 0x5D}  # braces and brackets with what closes them
 
 
-class _Fault(Exception):
-    pass
+class Fault(Exception):
+    """str() is Go's message."""
 
 
 def fault(text: bytes) -> str:
     """Go's message; empty where it finds nothing wrong."""
     try:
         _Scan(text).document()
-    except _Fault as error:
+    except Fault as error:
         return str(error)
     return ""
+
+
+def value_end(text: bytes, at: int = 0) -> int:
+    """Behind the first value from `at` on. Raises Fault."""
+    scan = _Scan(text, at)
+    scan.value()
+    return scan.at
 
 
 def _quoted(byte: int) -> str:
@@ -49,36 +56,42 @@ def _quoted(byte: int) -> str:
 
 
 class _Scan:
-    def __init__(self, text: bytes) -> None:
-        self._text, self._at = text, 0
+    def __init__(self, text: bytes, at: int = 0) -> None:
+        self._text, self.at = text, at
 
-    def _wrong(self, context: str) -> _Fault:
-        if self._at >= len(self._text):
-            return _Fault(_END)
-        return _Fault(f"invalid character {_quoted(self._text[self._at])} {context}")
+    def _wrong(self, context: str) -> Fault:
+        if self.at >= len(self._text):
+            return Fault(END)
+        return Fault(f"invalid character {_quoted(self._text[self.at])} {context}")
 
     def _peek(self) -> int:
         """The next byte; -1 at the end."""
-        return self._text[self._at] if self._at < len(self._text) else -1
+        return self._text[self.at] if self.at < len(self._text) else -1
 
     def _skip(self, pattern: re.Pattern[bytes] = _SPACE) -> int:
         """How many bytes `pattern` passed over."""
-        match = pattern.match(self._text, self._at)
+        match = pattern.match(self._text, self.at)
         assert match is not None
-        passed = match.end() - self._at
-        self._at = match.end()
+        passed = match.end() - self.at
+        self.at = match.end()
         return passed
 
     def document(self) -> None:
+        self.value()
+        self._skip()
+        if self._peek() != -1:
+            raise self._wrong("after top-level value")
+
+    def value(self) -> None:
         closers: list[int] = []
         while True:
             self._skip()
             byte = self._peek()
             if byte in _OPEN:
                 closers.append(_OPEN[byte])
-                self._at += 1
+                self.at += 1
                 if len(closers) > _DEPTH_MOST:
-                    self._at -= 1
+                    self.at -= 1
                     raise self._wrong("exceeded max depth")
                 self._skip()
                 if self._peek() != closers[-1]:
@@ -91,25 +104,22 @@ class _Scan:
                 return
 
     def _ended(self, closers: list[int]) -> bool:
-        """After a value: up to where the next one begins; False at the end of the text."""
-        while True:
+        """After a value: up to where the next one begins; False at the end of the outermost."""
+        while closers:
             self._skip()
             byte = self._peek()
-            if not closers:
-                if byte != -1:
-                    raise self._wrong("after top-level value")
-                return False
             in_object = closers[-1] == 0x7D
             if byte == closers[-1]:
                 closers.pop()
-                self._at += 1
+                self.at += 1
                 continue
             if byte != _COMMA:
                 raise self._wrong("after object key:value pair" if in_object else "after array element")
-            self._at += 1
+            self.at += 1
             if in_object:
                 self._key()
             return True
+        return False
 
     def _key(self) -> None:
         self._skip()
@@ -119,7 +129,7 @@ class _Scan:
         self._skip()
         if self._peek() != _COLON:
             raise self._wrong("after object key")
-        self._at += 1
+        self.at += 1
 
     def _literal(self, byte: int) -> None:
         if byte == _QUOTE:
@@ -127,52 +137,52 @@ class _Scan:
         elif byte in _WORDS:
             word = _WORDS[byte]
             for expected in word[1:]:
-                self._at += 1
+                self.at += 1
                 if self._peek() != expected:
                     raise self._wrong(f"in literal {word.decode()} (expecting '{chr(expected)}')")
-            self._at += 1
+            self.at += 1
         elif byte == 0x2D or 0x30 <= byte <= 0x39:
             self._number(byte)
         else:
             raise self._wrong("looking for beginning of value")
 
     def _string(self) -> None:
-        self._at += 1
+        self.at += 1
         while True:
             self._skip(_PLAIN)
             byte = self._peek()
             if byte == _QUOTE:
-                self._at += 1
+                self.at += 1
                 return
             if byte != _BACKSLASH:
                 raise self._wrong("in string literal")
-            self._at += 1
+            self.at += 1
             escape = self._peek()
             if escape == 0x75:
                 for _ in range(4):
-                    self._at += 1
+                    self.at += 1
                     if self._peek() not in _HEX:
                         raise self._wrong("in \\u hexadecimal character escape")
             elif escape not in _ESCAPES:
                 raise self._wrong("in string escape code")
-            self._at += 1
+            self.at += 1
 
     def _number(self, byte: int) -> None:
         if byte == 0x2D:
-            self._at += 1
+            self.at += 1
             if not 0x30 <= self._peek() <= 0x39:
                 raise self._wrong("in numeric literal")
         if self._peek() == 0x30:
-            self._at += 1
+            self.at += 1
         else:
             self._skip(_DIGITS)
         if self._peek() == 0x2E:
-            self._at += 1
+            self.at += 1
             if not self._skip(_DIGITS):
                 raise self._wrong("after decimal point in numeric literal")
         if self._peek() in (0x65, 0x45):
-            self._at += 1
+            self.at += 1
             if self._peek() in (0x2B, 0x2D):
-                self._at += 1
+                self.at += 1
             if not self._skip(_DIGITS):
                 raise self._wrong("in exponent of numeric literal")

@@ -4,15 +4,23 @@ file alone, else flags before variables) and one table for all three.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pilothouse.store.etcd.values import READERS, BadConfig, BadValue, duration_s
+from pilothouse.store.etcd import configfile
+from pilothouse.store.etcd.values import READERS, BadConfig, BadFlag, BadValue, bindable, duration_s
 
 _GIB: Final = 1 << 30
 QUOTA_BYTES_DEFAULT: Final = 2 * _GIB
+LOG_LEVELS: Final = {
+    "": "INFO", "debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR",
+    "dpanic": "CRITICAL", "panic": "CRITICAL", "fatal": "CRITICAL",
+}  # fmt: skip
+_BCRYPT_COST: Final = 10
+_COUNT: Final = re.compile(r"\+?[0-9]+")
 _KINDS: Final = {"str": "text", "bool": "switch", "int": "count", "list[str]": "list"}
 
 
@@ -34,6 +42,7 @@ class Config:
     client_crl_file: str = ""
     cipher_suites: list[str] = field(default_factory=list)
     tls_min_version: str = ""
+    tls_max_version: str = ""
     quota_backend_bytes: int = 0
     auto_compaction_mode: str = "periodic"
     auto_compaction_retention: str = "0"
@@ -46,7 +55,7 @@ class Config:
     grpc_keepalive_timeout: str = "20s"
     auth_token: str = "simple"
     auth_token_ttl: int = 300
-    bcrypt_cost: int = 10
+    bcrypt_cost: int = _BCRYPT_COST
     log_level: str = "info"
     enable_grpc_gateway: bool = True
     metrics: str = "basic"
@@ -70,44 +79,65 @@ class Config:
         """Raises BadConfig for what cannot be."""
         if not self.listen_client_urls:
             raise BadConfig("--listen-client-urls: at least one URL is needed, for example http://127.0.0.1:2379")
-        if bool(self.cert_file) != bool(self.key_file):
-            raise BadConfig("--cert-file and --key-file belong together; give both or neither")
-        secure = [u for u in (*self.listen_client_urls, *self.listen_client_http_urls) if u.startswith("https:")]
-        if secure and not self.cert_file:
+        for url in self.listened():
+            if not bindable(url):
+                raise BadConfig(f"expected IP in URL for binding ({url})")
+        secure = self.secure()
+        if secure and not (self.cert_file or self.key_file):
             raise BadConfig(
                 f"TLS key/cert (--cert-file, --key-file) must be provided for client url {secure[0]} with HTTPS scheme"
             )
-        if self.client_cert_auth and not self.trusted_ca_file:
-            raise BadConfig(
-                "--client-cert-auth needs --trusted-ca-file, the authority that signs the clients' certificates"
-            )
+        if secure and not (self.cert_file and self.key_file):
+            raise BadConfig(f"KeyFile and CertFile must both be present[key: {self.key_file}, cert: {self.cert_file}]")
         if len([part for part in self.initial_cluster.split(",") if part]) > 1:
             raise BadConfig("--initial-cluster: this store is a cluster of one member; run etcd itself for more")
+        if not self.auto_compaction_mode:
+            raise BadConfig("undefined auto-compaction-mode")
         if self.auto_compaction_mode not in ("periodic", "revision"):
-            mode = self.auto_compaction_mode
-            raise BadConfig(f'unknown auto-compaction-mode "{mode}": must be "periodic" or "revision"')
+            raise BadConfig(f'unknown auto-compaction-mode "{self.auto_compaction_mode}"')
         self.retention()
-        if self.log_level not in ("debug", "info", "warn", "error", "panic", "fatal"):
-            raise BadConfig("--log-level: must be one of debug, info, warn, error, panic, fatal")
-        if self.tls_min_version not in ("", "TLS1.2", "TLS1.3"):
-            raise BadConfig(f'unexpected TLS version "{self.tls_min_version}" (must be one of: TLS1.2, TLS1.3)')
-        if not 4 <= self.bcrypt_cost <= 31:
-            raise BadConfig("--bcrypt-cost: must be from 4 to 31")
-        for name in ("max_request_bytes", "max_txn_ops", "max_concurrent_streams"):
-            if getattr(self, name) <= 0:
-                raise BadConfig(f"--{_flag(name)}: must be more than 0")
+        if self.log_level.lower() not in LOG_LEVELS:
+            raise BadConfig(f'unrecognized level: "{self.log_level}"')
+        for version in (self.tls_min_version, self.tls_max_version):
+            if version not in ("", "TLS1.2", "TLS1.3"):
+                raise BadConfig(f'unexpected TLS version "{version}" (must be one of: TLS1.2, TLS1.3)')
+        if (self.tls_min_version, self.tls_max_version) == ("TLS1.3", "TLS1.2"):
+            raise BadConfig("min version (TLS1.3) is greater than max version (TLS1.2)")
+        if self.tls_min_version == "TLS1.3" and self.cipher_suites:
+            raise BadConfig("cipher suites cannot be configured when only TLS1.3 is enabled")
+        if not self.max_request_bytes:
+            raise BadConfig("--max-request-bytes: must be more than 0")
+
+    def listened(self) -> list[str]:
+        return [*self.listen_client_urls, *self.listen_client_http_urls, *self.listen_metrics_urls]
+
+    def secure(self) -> list[str]:
+        """The URLs that are served over TLS. Where there is none, certificates are not looked at."""
+        return [url for url in self.listened() if url.startswith("https:")]
+
+    @property
+    def bcrypt_rounds(self) -> int:
+        """etcd's default where bcrypt has no such cost."""
+        return self.bcrypt_cost if 4 <= self.bcrypt_cost <= 31 else _BCRYPT_COST
+
+    @property
+    def streams(self) -> int:
+        return self.max_concurrent_streams or (1 << 32) - 1
 
     def retention(self) -> float:
         """Of the automatic compaction: seconds, or a number of revisions; 0 where there is none. Raises BadConfig."""
-        text = self.auto_compaction_retention
-        if self.auto_compaction_mode == "revision":
-            if not text.isdecimal():
-                raise BadConfig("--auto-compaction-retention: with mode revision it must be a number of revisions")
-            return float(text)
+        text = self.auto_compaction_retention or "0"
+        by_revision = self.auto_compaction_mode == "revision"
         try:
-            return int(text) * 3600.0 if text.isdecimal() else duration_s(text)
+            if _COUNT.fullmatch(text):
+                found = duration_s(f"{int(text)}h")  # not more than a duration can be, whatever it counts
+                return float(text) if by_revision else found
+            found = duration_s(text)
         except BadValue:
             raise BadConfig(f'error parsing CompactionRetention: time: invalid duration "{text}"') from None
+        if found < 0:
+            raise BadConfig("--auto-compaction-retention: must not be negative")
+        return found * 1e9 // 1 if by_revision else found
 
 
 def _flag(name: str) -> str:
@@ -120,6 +150,7 @@ _OLD_NAMES: Final = {"experimental-watch-progress-notify-interval": "watch-progr
 _KIND_OF: Final = {  # where the field does not say
     **dict.fromkeys(("listen-client-urls", "advertise-client-urls", "listen-client-http-urls", "listen-metrics-urls",
                      "initial-advertise-peer-urls"), "urls"),
+    "cors": "origins",
     **dict.fromkeys(("grpc-keepalive-min-time", "grpc-keepalive-interval", "grpc-keepalive-timeout",
                      "watch-progress-notify-interval"), "duration"),
     "quota-backend-bytes": "number", "max-concurrent-streams": "count32",
@@ -130,16 +161,17 @@ _IDLE: Final = {
     "text": """
         initial-cluster-state wal-dir backend-bbolt-freelist-type peer-cert-file peer-key-file peer-trusted-ca-file
         peer-cert-allowed-cn peer-cert-allowed-hostname peer-crl-file peer-client-cert-file peer-client-key-file logger
-        log-outputs log-format log-rotation-config-json host-whitelist tls-max-version v2-deprecation feature-gates
+        log-outputs log-format log-rotation-config-json host-whitelist v2-deprecation feature-gates discovery-fallback
         client-cert-file client-key-file distributed-tracing-address distributed-tracing-service-name
         distributed-tracing-instance-id""",
     "urls": "listen-peer-urls",
     "count": """
         heartbeat-interval election-timeout max-snapshots max-wals snapshot-catchup-entries self-signed-cert-validity
-        bootstrap-defrag-threshold-megabytes experimental-snapshot-catchup-entries distributed-tracing-sampling-rate
+        bootstrap-defrag-threshold-megabytes experimental-snapshot-catchup-entries
         experimental-bootstrap-defrag-threshold-megabytes""",
     "number": """
-        backend-batch-limit compaction-batch-limit max-learners experimental-compaction-batch-limit""",
+        backend-batch-limit compaction-batch-limit max-learners experimental-compaction-batch-limit
+        distributed-tracing-sampling-rate""",
     "duration": """
         backend-batch-interval raft-read-timeout raft-write-timeout compaction-sleep-interval warning-apply-duration
         warning-unary-request-duration downgrade-check-time corrupt-check-time compact-hash-check-time
@@ -171,7 +203,8 @@ def read(arguments: Iterable[str], environment: Mapping[str, str]) -> tuple[Conf
     file = flags.pop("config-file", "") or environment.get("ETCD_CONFIG_FILE", "")
     idle: list[str] = []
     if file:
-        return _configured(_file(file), "in {file} for {flag}", file, idle), idle
+        _configured(flags, "for flag -{flag}", "", [], check=False)  # what is no value is refused all the same
+        return _configured(configfile.settings(file, _kind, _is_known), "in {file} for {flag}", file, idle), idle
     variables = {
         variable[5:].lower().replace("_", "-"): value
         for variable, value in environment.items()
@@ -185,6 +218,7 @@ def read(arguments: Iterable[str], environment: Mapping[str, str]) -> tuple[Conf
             )
         if not _is_known(flag):
             idle.append(_variable(flag))
+        if not _is_known(flag) or not variables[flag]:  # an empty one is as if there were none
             del variables[flag]
     config = _configured(variables, "for {variable}", "", idle, check=False)
     return _configured(flags, "for flag -{flag}", "", idle, config), idle
@@ -214,7 +248,8 @@ def _configured(
         except BadValue as error:
             place = where.format(flag=flag, variable=_variable(flag), file=file)
             what = "boolean value" if kind == "switch" and "-" in where else "value"
-            raise BadConfig(f'invalid {what} "{value}" {place}: {error}') from None
+            kind_of_failure = BadFlag if "-" in where else BadConfig
+            raise kind_of_failure(f'invalid {what} "{value}" {place}: {error}') from None
         if flag in _KNOWN:
             setattr(config, _KNOWN[flag], found)
         else:
@@ -245,33 +280,17 @@ def _arguments(arguments: list[str]) -> dict[str, Any]:
             raise BadConfig(f'"{argument}" is not a valid flag; see pilothouse etcd --help')
         flag, given, value = argument.lstrip("-").partition("=")
         if not _is_known(flag):
-            raise BadConfig(f"flag provided but not defined: -{flag}; see pilothouse etcd --help")
+            raise BadFlag(f"flag provided but not defined: -{flag}; see pilothouse etcd --help")
         if not given:
             if _kind(_OLD_NAMES.get(flag, flag)) == "switch":
                 value = "true"
             elif arguments:
                 value = arguments.pop(0)
             else:
-                raise BadConfig(f"flag needs an argument: -{flag}")
+                raise BadFlag(f"flag needs an argument: -{flag}")
         found[flag] = value
     return found
 
 
 def _is_known(flag: str) -> bool:
     return flag in _KNOWN or flag in _OLD_NAMES or flag in _WITHOUT_EFFECT or flag in _REFUSED or flag == "config-file"
-
-
-def _file(path: str) -> dict[str, Any]:
-    import yaml
-
-    try:
-        found = yaml.safe_load(Path(path).read_text())
-    except OSError as error:
-        raise BadConfig(f"--config-file: cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadConfig(f"--config-file: {path} is not YAML: {error}") from None
-    if not isinstance(found, dict):
-        raise BadConfig(f"--config-file: {path} does not hold settings")
-    security = found.pop("client-transport-security", None) or {}
-    found.pop("peer-transport-security", None)
-    return {str(name): value for name, value in {**found, **security}.items() if value is not None}

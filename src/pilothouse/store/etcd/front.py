@@ -32,6 +32,7 @@ from pilothouse.store.etcd.http import Http
 from pilothouse.store.etcd.kv import KV
 from pilothouse.store.etcd.lease import Lease
 from pilothouse.store.etcd.maintenance import Maintenance
+from pilothouse.store.etcd.tls import tls_context
 from pilothouse.store.etcd.values import BadConfig, address, duration_s
 from pilothouse.store.etcd.watch import Watch
 from pilothouse.store.interface import Maintained
@@ -46,7 +47,6 @@ _INLINE: Final = {
     "/etcdserverpb.Lease/LeaseGrant",
 }  # fmt: skip
 _CAPITAL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_TLS_VERSIONS: Final = {"TLS1.2": ssl.TLSVersion.TLSv1_2, "TLS1.3": ssl.TLSVersion.TLSv1_3}
 
 
 class Front:
@@ -57,11 +57,14 @@ class Front:
         guard = Guard(store, Book.load(store.meta.get(META)), tokens, certificate_names=config.client_cert_auth)
         self._context = Context(store, clock, config, header, guard)
         self._config = config
-        methods = list(self._methods(Auth(store, header, guard, config.bcrypt_cost)))
-        gateway = Gateway(_by_gateway_path(methods), failure) if config.enable_grpc_gateway else None
+        methods = list(self._methods(Auth(store, header, guard, config.bcrypt_rounds)))
+        bytes_max = config.max_request_bytes + _MESSAGE_OVERHEAD_BYTES
+        gateway = None
+        if config.enable_grpc_gateway:
+            gateway = Gateway(_by_gateway_path(methods), failure, clock, bytes_max)
         self._http = Http(self._context, gateway)
         limits = Limits(
-            streams=config.max_concurrent_streams,
+            streams=config.streams,
             ping_interval_s=duration_s(config.grpc_keepalive_min_time),
             keepalive_s=duration_s(config.grpc_keepalive_interval),
             keepalive_timeout_s=duration_s(config.grpc_keepalive_timeout),
@@ -71,7 +74,7 @@ class Front:
             self._http.serve,
             clock,
             failure=failure,
-            message_bytes_max=config.max_request_bytes + _MESSAGE_OVERHEAD_BYTES,
+            message_bytes_max=bytes_max,
             limits=limits,
         )
         self._compaction: asyncio.Task[None] | None = None
@@ -105,7 +108,7 @@ class Front:
     async def start(self) -> list[int]:
         """Serves on all addresses. Returns the clients' ports. Raises BadConfig."""
         config = self._config
-        tls = _tls(config)
+        tls = tls_context(config)
         ports = [await self._listen(url, "listen-client-urls", tls, grpc=True) for url in config.listen_client_urls]
         for url in config.listen_client_http_urls:
             await self._listen(url, "listen-client-http-urls", tls, grpc=False)
@@ -151,40 +154,3 @@ def _by_gateway_path(methods: list[Method]) -> dict[str, Method]:
         for found in service.values()
         for path in found.gateway
     }
-
-
-def _tls(config: Config) -> ssl.SSLContext | None:
-    """Raises BadConfig."""
-    if not config.cert_file:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = _TLS_VERSIONS.get(config.tls_min_version, ssl.TLSVersion.TLSv1_2)
-    try:
-        context.load_cert_chain(config.cert_file, config.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise BadConfig(f"--cert-file, --key-file: cannot use {config.cert_file}: {_reason(error)}") from None
-    if config.trusted_ca_file:
-        try:
-            context.load_verify_locations(config.trusted_ca_file)
-            if config.client_crl_file:
-                context.load_verify_locations(config.client_crl_file)
-                context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-        except (OSError, ssl.SSLError) as error:
-            raise BadConfig(f"--trusted-ca-file: cannot use {config.trusted_ca_file}: {_reason(error)}") from None
-        context.verify_mode = ssl.CERT_REQUIRED
-    if config.cipher_suites:
-        try:
-            context.set_ciphers(":".join(_openssl_name(suite) for suite in config.cipher_suites))
-        except ssl.SSLError:
-            raise BadConfig(f"--cipher-suites: cannot use {','.join(config.cipher_suites)}") from None
-    return context
-
-
-def _openssl_name(suite: str) -> str:
-    """TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 → ECDHE-RSA-AES128-GCM-SHA256."""
-    name = suite.removeprefix("TLS_").replace("_WITH", "").replace("_AES_", "_AES").replace("_", "-")
-    return name.replace("-SHA256", "") if "CHACHA20" in name else name
-
-
-def _reason(error: OSError) -> str:
-    return getattr(error, "reason", None) or error.strerror or str(error)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
 
-from pilothouse.store.etcd.gatewayjson import check
+from pilothouse.clock import Clock
+from pilothouse.store.etcd.gatewayjson import messages
 from pilothouse.store.wire.hpack import Fields
-from pilothouse.store.wire.rpc import Head, Method, RpcError, Status, pieces
+from pilothouse.store.wire.rpc import BadHead, Method, RpcError, Status, head_of, pieces
 from pilothouse.store.wire.server import HttpAnswer, HttpRequest
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,10 @@ _HTTP: Final = {
     Status.FAILED_PRECONDITION: 400, Status.ABORTED: 409, Status.OUT_OF_RANGE: 400, Status.UNIMPLEMENTED: 501,
     Status.UNAVAILABLE: 503, Status.UNAUTHENTICATED: 401,
 }  # fmt: skip
-_PASSED_ON: Final = {"authorization": b"authorization", "grpc-metadata-token": b"token"}
+_PASSED_ON: Final = {
+    "authorization": b"authorization", "grpc-metadata-token": b"token", "grpc-timeout": b"grpc-timeout",
+}  # fmt: skip
+_GRPC_HEADERS: Final = {"Grpc-Metadata-Content-Type": "application/grpc"}  # of an answer by a method
 _ANSWERS_MAX: Final = 256  # that wait for a client which does not read
 
 
@@ -41,30 +45,30 @@ class _Connection:
 
 
 class GatewayCall:
-    """Stands in for a `Call` where the request came as JSON."""
+    """Stands in for a `Call` where the request came as JSON. Raises BadHead for a timeout that is none."""
 
-    def __init__(self, request: HttpRequest, messages: list[Any]) -> None:
+    def __init__(self, request: HttpRequest, messages: Iterator[Any]) -> None:
         fields: Fields = tuple(
             (name, request.headers[header].encode()) for header, name in _PASSED_ON.items() if header in request.headers
         )
-        self.head = Head("POST", request.target, "", "", None, (*fields, (b"grpcgateway-accept", b"*/*")))
+        pseudo = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", request.target.encode()))
+        self.head = head_of((*pseudo, *fields, (b"grpcgateway-accept", b"*/*")))
         self.connection = _Connection()
         self.done = False
         self.answers: asyncio.Queue[bytes | None] = asyncio.Queue(_ANSWERS_MAX)
-        self._messages = iter(messages)
+        self._messages = messages
 
     def __aiter__(self) -> GatewayCall:
         return self
 
     async def __anext__(self) -> Any:
-        for message in self._messages:
-            return message
-        if self.answers.empty() and self.done:
-            raise StopAsyncIteration
-        await (
-            asyncio.get_running_loop().create_future()
-        )  # the request is at its end; the answer goes on until the client leaves
-        return None
+        """Ends where the body does, or with the first of it that is no message."""
+        try:
+            for message in self._messages:
+                return message
+        except ValueError as error:
+            log.info("failed to decode a request: %s", error)
+        raise StopAsyncIteration
 
     def post_message(self, message: Any) -> None:
         self.answers.put_nowait(_bytes(message))
@@ -82,10 +86,12 @@ def _bytes(message: Any) -> bytes:
 
 
 class Gateway:
-    """`methods`: by the gateway's path."""
+    """`methods`: by the gateway's path; `bytes_max`: of a request's message."""
 
-    def __init__(self, methods: Mapping[str, Method], failure: Callable[[Exception], RpcError]) -> None:
-        self._methods, self._failure = methods, failure
+    def __init__(
+        self, methods: Mapping[str, Method], failure: Callable[[Exception], RpcError], clock: Clock, bytes_max: int
+    ) -> None:
+        self._methods, self._failure, self._clock, self._bytes_max = methods, failure, clock, bytes_max
 
     async def serve(self, request: HttpRequest, path: str) -> HttpAnswer:
         method = self._methods.get(path)
@@ -93,26 +99,57 @@ class Gateway:
             return _refusal(Status.NOT_FOUND, "Not Found")
         if request.method != "POST":
             return _refusal(Status.UNIMPLEMENTED, "Method Not Allowed")
+        requests = self._judged(messages(request.body, method.request))
         try:
-            messages = _messages(method, request.body)
+            call: Any = GatewayCall(request, requests)
+            if method.client_streams:
+                return await self._stream(method, method.handler(call), call)
+            message = next(requests, None) or method.request()
+            if method.server_streams:
+                return await self._stream(method, method.handler(message, call), call)
+            response = await self._in_time(method.handler(message, call), call)
+        except BadHead:
+            said = request.headers["grpc-timeout"]
+            return _refusal(Status.INVALID_ARGUMENT, f"invalid grpc-timeout: {said}")
         except ValueError as error:
             return _refusal(Status.INVALID_ARGUMENT, str(error))
-        call: Any = GatewayCall(request, messages)
-        if method.client_streams:
-            return HttpAnswer(200, self._stream(method, method.handler(call), call))
-        if method.server_streams:
-            return HttpAnswer(200, self._stream(method, method.handler(messages[0], call), call))
-        try:
-            response = await method.handler(messages[0], call)
-        except Exception as error:
-            refused = error if isinstance(error, RpcError) else self._failure(error)
+        except RpcError as refused:
             return _refusal(refused.status, str(refused))
-        return HttpAnswer(200, _json(method, _bytes(response)))
+        return HttpAnswer(200, _json(method, _bytes(response)), headers=dict(_GRPC_HEADERS))
 
-    async def _stream(self, method: Method, handler: Any, call: GatewayCall) -> AsyncIterator[bytes]:
+    def _judged(self, requests: Iterator[Any]) -> Iterator[Any]:
+        for message in requests:
+            size = message.ByteSize()
+            if size > self._bytes_max:
+                why = f"grpc: received message larger than max ({size} vs. {self._bytes_max})"
+                raise RpcError(Status.RESOURCE_EXHAUSTED, why)
+            yield message
+
+    async def _in_time(self, handler: Any, call: GatewayCall) -> Any:
+        """Raises RpcError for whatever goes wrong."""
+        try:
+            async with self._clock.timeout(call.head.timeout_s):
+                return await handler
+        except RpcError:
+            raise
+        except TimeoutError:
+            raise RpcError(Status.DEADLINE_EXCEEDED, "context deadline exceeded") from None
+        except Exception as error:
+            raise self._failure(error) from error
+
+    async def _stream(self, method: Method, handler: Any, call: GatewayCall) -> HttpAnswer:
+        """Answers once the first line is there, and with its status where that is a failure."""
+        lines = self._lines(method, handler, call)
+        try:
+            first = await anext(lines, b"")
+        except RpcError as refused:
+            return HttpAnswer(_HTTP.get(refused.status, 500), _error_line(refused))
+        return HttpAnswer(200, _with_first(first, lines), headers=dict(_GRPC_HEADERS))
+
+    async def _lines(self, method: Method, handler: Any, call: GatewayCall) -> AsyncGenerator[bytes]:
         async def run() -> None:
             try:
-                await handler
+                await self._in_time(handler, call)
             finally:
                 call.done = True
                 await call.answers.put(None)
@@ -123,44 +160,24 @@ class Gateway:
                 call.answers.task_done()
                 yield b'{"result":' + _json(method, data) + b"}\n"
             await task
-        except Exception as error:
-            refused = error if isinstance(error, RpcError) else self._failure(error)
-            yield orjson.dumps({"error": _status(refused.status, str(refused))}) + b"\n"
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
 
-def _messages(method: Method, body: bytes) -> list[Any]:
-    """The request, or several one after the other where the method takes a stream. Raises ValueError."""
-    from google.protobuf import json_format
-
+async def _with_first(first: bytes, lines: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
     try:
-        text = body.decode()
-        documents = _documents(text) if method.client_streams else [text or "{}"]
-        for document in documents:
-            check(document, method.request.DESCRIPTOR)
-        return [json_format.Parse(document, method.request(), ignore_unknown_fields=True) for document in documents]
-    except (json_format.ParseError, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from None
+        yield first
+        async for line in lines:
+            yield line
+    except RpcError as refused:
+        yield _error_line(refused)
+    finally:
+        await lines.aclose()
 
 
-def _documents(text: str) -> list[str]:
-    """JSON documents that follow one another."""
-    import json
-
-    decoder, at, found = json.JSONDecoder(), 0, []
-    text = text.strip()
-    while at < len(text):
-        try:
-            _, stop = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            raise ValueError(str(error)) from None
-        found.append(text[at:stop])
-        at = stop
-        while at < len(text) and text[at].isspace():
-            at += 1
-    return found
+def _error_line(refused: RpcError) -> bytes:
+    return orjson.dumps({"error": _status(refused.status, str(refused))}) + b"\n"
 
 
 def _json(method: Method, data: bytes) -> bytes:

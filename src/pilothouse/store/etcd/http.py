@@ -1,10 +1,14 @@
-"""What etcd serves beside its API: /version, /health, /livez, /readyz and /metrics."""
+"""What etcd serves beside its API: /version, /health, /livez, /readyz, /debug/vars and /metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+import posixpath
+import resource
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, unquote
 
 import orjson
 
@@ -33,6 +37,17 @@ def _error(status: int, text: str, headers: Mapping[str, str] | None = None) -> 
     return HttpAnswer(status, f"{text}\n".encode(), _TEXT, {**(headers or {}), **_NOSNIFF})
 
 
+def _clean(path: str) -> str:
+    """Without empty and dotted elements, as Go's mux wants paths."""
+    clean = posixpath.normpath(f"/{path}").replace("//", "/", 1) if path else "/"
+    return clean + "/" if path.endswith("/") and clean != "/" else clean
+
+
+def _moved(method: str, location: str) -> HttpAnswer:
+    body = f'<a href="{html.escape(location)}">Temporary Redirect</a>.\n\n' if method == "GET" else ""
+    return HttpAnswer(307, body.encode(), "text/html; charset=utf-8", {"Location": location})
+
+
 class Http:
     def __init__(self, context: Context, gateway: Gateway | None) -> None:
         self._context, self._gateway = context, gateway
@@ -47,25 +62,45 @@ class Http:
         return answer
 
     async def _serve(self, request: HttpRequest) -> HttpAnswer:
-        path, _, query = request.target.partition("?")
+        target, mark, query = request.target.partition("?")
+        path = unquote(target)
+        clean = _clean(path)
+        if clean != path or path == "/v3":
+            location = quote("/v3/" if path == "/v3" else clean) + mark + query
+            return _moved(request.method, location)
         if self._gateway is not None and path.startswith(_GATEWAY):
             return await self._gateway.serve(request, path.replace("/v3beta/", "/v3/", 1))
-        if path.startswith(("/health", "/livez", "/readyz")) and request.method != "GET":
-            return _error(405, "Method Not Allowed", {"Allow": "GET"})
-        if path == "/health":
-            return await self._health(parse_qs(query))
-        if path.startswith(("/livez", "/readyz")):
-            return await self._checks(path, parse_qs(query, keep_blank_values=True))
         if path == "/metrics":
             text = await metrics.render(self._context, self.server)
             return HttpAnswer(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
-        if path != "/version":
+        kind, _, one = path[1:].partition("/")
+        checks = _CHECKS.get(kind, ())
+        probe = path in (f"/{kind}", f"/{kind}/{one}") and bool(checks) and (not one or one in checks)
+        if path.endswith("/") or not (probe or path in ("/health", "/version", "/debug/vars")):
             return _error(404, "404 page not found")
-        if request.method not in ("GET", "HEAD"):
+        if request.method != "GET":
             return _error(405, "Method Not Allowed", {"Allow": "GET"})
+        if probe:
+            return await self._probe((one,) if one else checks, parse_qs(query, keep_blank_values=True), one)
+        if path == "/health":
+            return await self._health(parse_qs(query))
+        if path == "/debug/vars":
+            return await self._variables()
         cluster = f"{self._context.downgrade_target or CLUSTER_VERSION}.0"
         document = {"etcdserver": VERSION, "etcdcluster": cluster, "storage": cluster}
         return HttpAnswer(200, orjson.dumps(document))
+
+    async def _variables(self) -> HttpAnswer:
+        """As Go's expvar, without what is Go's."""
+        status, member = await self._context.store.status(), f"{self._context.header.member_id:x}"
+        progress = {"match": status.index, "next": status.index + 1, "state": "StateReplicate"}
+        raft = {
+            "id": member, "term": status.term, "vote": member, "commit": status.index, "lead": member,
+            "raftState": "StateLeader", "applied": status.index, "progress": {member: progress}, "leadtransferee": "0",
+        }  # fmt: skip
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        document = {"cmdline": sys.argv, "file_descriptor_limit": files, "raft.status": raft}
+        return HttpAnswer(200, orjson.dumps(document), "application/json; charset=utf-8")
 
     async def _failing(self) -> str:
         """Why the store cannot answer, "" where it can."""
@@ -90,14 +125,13 @@ class Http:
         document = {"health": "false" if reason else "true", "reason": reason}
         return HttpAnswer(503 if reason else 200, orjson.dumps(document), _TEXT)
 
-    async def _checks(self, path: str, query: dict[str, list[str]]) -> HttpAnswer:
-        kind, _, one = path[1:].partition("/")
-        checks = _CHECKS.get(kind)
-        if checks is None or (path.count("/") > 1 and one not in checks):
-            return _error(404, "404 page not found")
-        excluded = set(query.get("exclude", ()))
+    async def _probe(self, checks: Iterable[str], query: dict[str, list[str]], one: str) -> HttpAnswer:
+        """`one`: the check that was asked for by name, which nothing excludes."""
+        excluded = () if one else query.get("exclude", ())
         lines, bad = [], False
-        for check in (one,) if one else (check for check in checks if check not in excluded):
+        for check in checks:
+            if check in excluded:
+                continue
             failing = await self._check(check)
             bad = bad or bool(failing)
             lines.append(f"[-]{check} failed: {failing}\n" if failing else f"[+]{check} ok\n")

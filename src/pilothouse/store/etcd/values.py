@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 _PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|h|m|s)")
 _SECONDS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+_SECONDS_MOST: Final = ((1 << 63) - 1) / 1e9
 _TRUE, _FALSE = {"1", "t", "T", "TRUE", "true", "True"}, {"0", "f", "F", "FALSE", "false", "False"}
 _SCHEMES: Final = ("http", "https", "unix", "unixs")
 
 
 class BadConfig(Exception):
     """str() says which setting, and what to do."""
+
+
+class BadFlag(BadConfig):
+    """The command line itself cannot be read."""
 
 
 class BadValue(ValueError):
@@ -40,6 +46,8 @@ def duration_s(text: str) -> float:
             raise BadValue
         found += float(match[1]) * _SECONDS[match[2]]
         rest = rest[match.end() :]
+    if found > _SECONDS_MOST:
+        raise BadValue
     return sign * found
 
 
@@ -102,10 +110,28 @@ def _list(value: Any) -> list[str]:
 
 
 def _urls(value: Any) -> list[str]:
-    found = _list(value)
+    found = list(dict.fromkeys(_list(value)))
     for url in found:
         address(url)
     return found
+
+
+def bindable(url: str) -> bool:
+    """A name may lead anywhere, so that etcd listens at addresses only."""
+    host = address(url).host
+    try:
+        return host == "localhost" or bool(ip_address(host.partition("%")[0]))
+    except ValueError:
+        return False
+
+
+def _origins(value: Any) -> list[str]:
+    """`*`, or URLs."""
+    found = str(value).split(",")
+    for url in found:
+        if url != "*":
+            address(url.strip())
+    return [url.strip() for url in found]
 
 
 READERS: Final[dict[str, Callable[[Any], Any]]] = {
@@ -117,4 +143,5 @@ READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "duration": _duration,
     "list": _list,
     "urls": _urls,
+    "origins": _origins,
 }

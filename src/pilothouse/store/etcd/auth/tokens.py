@@ -113,7 +113,9 @@ class JwtTokens:
 def tokens_of(text: str, clock: Clock, simple_ttl_s: float = _SIMPLE_TTL_S) -> Tokens:
     """Of --auth-token: `simple`, or `jwt,sign-method=RS256,pub-key=FILE,priv-key=FILE,ttl=5m`. Raises BadTokenOptions."""
     kind, *pairs = text.split(",")
-    options = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+    options = dict(pair.split("=") for pair in pairs if pair.count("=") == 1)
+    if len(options) < len(pairs):
+        raise BadTokenOptions("auth: invalid auth options")
     if kind in ("simple", ""):
         return SimpleTokens(clock, simple_ttl_s)
     if kind != "jwt":
