@@ -110,6 +110,16 @@ async def test_filters_and_previous_values(store: EmbeddedStore) -> None:
     }
 
 
+async def test_a_previous_value_is_of_an_earlier_revision(store: EmbeddedStore) -> None:
+    await store.put(Put(b"a", b"1"))
+    live = store.watch(b"a", prev_kv=True, no_put=True)
+    # The one way to touch a key twice in a revision: etcd looks for a range's end at "\0" by its letter.
+    await store.txn(Txn(success=[Put(b"a", b"2"), Delete(b"a", b"\0")]))
+    for watch in (live, store.watch(b"a", prev_kv=True, no_put=True, start_revision=3)):
+        (event,) = (await anext(watch)).events
+        assert event.type == "DELETE" and event.prev_kv is not None and event.prev_kv.value == b"1"
+
+
 async def test_a_cancelled_watch_ends(store: EmbeddedStore) -> None:
     watch = store.watch(*ALL)
     waiting = asyncio.create_task(anext(watch))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import NamedTuple
 
 from pilothouse.clock import Clock
 from pilothouse.store.embedded.state import State, inside
-from pilothouse.store.interface import Compacted, Event, StoreError, WatchBatch, Watching, prefix_end
+from pilothouse.store.interface import Compacted, Event, KeyValue, StoreError, WatchBatch, Watching, prefix_end
 
 BACKLOG_EVENTS, BACKLOG_BYTES = 4_096, 4 << 20  # more than that is not kept for a reader
 _SLICE = 1_000  # revisions or events of history that are read in one go
@@ -27,14 +27,27 @@ class Selection(NamedTuple):
     no_put: bool
     no_delete: bool
 
-    def shape(self, events: Iterable[Event], compacted: int = 0) -> list[Event]:
+    def shape(self, events: Sequence[Event], compacted: int = 0) -> list[Event]:
         """Of events in the range, those asked for. What was before the revision `compacted` cannot be told any more."""
+        if self.prev_kv:
+            events = [
+                Event(e.type, e.kv, _before(e, events)) if e.kv.mod_revision > compacted else Event(e.type, e.kv)
+                for e in events
+            ]
+        else:
+            events = [Event(type_, kv) for type_, kv, _ in events]
         if self.no_put or self.no_delete:
             unwanted = ("PUT",) * self.no_put + ("DELETE",) * self.no_delete
             events = [event for event in events if event.type not in unwanted]
-        if self.prev_kv:
-            return [e if e.kv.mod_revision > compacted else Event(e.type, e.kv) for e in events]
-        return [Event(type_, kv) for type_, kv, _ in events]
+        return events
+
+
+def _before(event: Event, events: Sequence[Event]) -> KeyValue | None:
+    """What the key was before the event's revision, which may have put it and then deleted it."""
+    prev = event.prev_kv
+    if prev is None or prev.mod_revision < event.kv.mod_revision:
+        return prev
+    return next(e.prev_kv for e in events if e.kv == prev)
 
 
 def _size(events: Iterable[Event]) -> int:
