@@ -16,8 +16,8 @@ from store_model import Command, Compact, Grant, Model, Revoke, inside
 
 from pilothouse.clock import VirtualClock
 from pilothouse.store.embedded import EmbeddedStore, open_store
+from pilothouse.store.embedded.rules import judge
 from pilothouse.store.embedded.state import State
-from pilothouse.store.embedded.txn import judge
 from pilothouse.store.interface import (
     Compacted,
     Delete,

@@ -90,7 +90,7 @@ async def _check(store: EmbeddedStore, states: dict[int, dict[bytes, bytes]]) ->
 async def test_the_past_reads_as_it_was(tmp_path: Path) -> None:
     store = await open_store(tmp_path, RealClock())
     states = await _write(store)
-    packed = [e for e in store._state.history._events[min(states) + 100] if not isinstance(e.kv.value, bytes)]
+    packed = [e for e in store._state.history._held(min(states) + 100) if not isinstance(e.kv.value, bytes)]
     assert packed, "a value that was replaced a thousand revisions ago is packed"
     await _check(store, states)
     size = store._state.size

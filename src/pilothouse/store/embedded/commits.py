@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from pilothouse.store.interface import NoSpace, StoreError, Unavailable
 
 log = logging.getLogger(__name__)
 
+_PARTS = 200
 _RETURN_S = 10e-6  # what a writer takes from hearing that its write is durable to its next one
 
 _Rotation = asyncio.Future[tuple[SnapshotFile, int]]
@@ -43,7 +44,7 @@ class _Done(NamedTuple):
 class Commits:
     """`record` in order, then `wait` until it is durable. Without a disk everything is durable in the loop's next turn.
 
-    What `fits` can be written although the disk is full: recording anything else first asks `make_room`.
+    What is no more than `left` can be written although the disk is full: recording anything else first asks `make_room`.
 
     `on_durable(mark)`: all recorded before `mark` is durable, where the mark is what `mark()` returned when the group was closed.
     `on_failure(error)`: nothing recorded since will ever be.
@@ -61,10 +62,8 @@ class Commits:
         self._mark, self._on_durable, self._on_failure = mark, on_durable, on_failure
         self._loop = asyncio.get_running_loop()
         self._records: list[bytes] = []
-        self._room = (
-            disk.room - 2 * frames.OVERHEAD if disk is not None else 1 << 62
-        )  # that is left beside what is recorded
-        self._gathered = 0  # bytes of `_records`
+        # Bytes there is room for beside the group that is being written; and beside `_records`, too.
+        self._room = self.left = disk.room - 2 * frames.OVERHEAD if disk is not None else 1 << 62
         self._waiters: list[asyncio.Future[None]] = []
         self._wanting: dict[asyncio.Future[None], int] = {}
         self._rotation: _Rotation | None = None
@@ -75,9 +74,10 @@ class Commits:
         self.took = Durations()  # from a group's end to its being on disk
         self.error: StoreError | None = None
 
-    def record(self, data: bytes) -> None:
-        self._records.append(data)
-        self._gathered += len(data)
+    def record(self, parts: Iterable[bytes], size: int) -> None:
+        """`size`: the most that they may take."""
+        self._records += parts
+        self.left -= size
         if not self._due:
             self._wake()
 
@@ -102,12 +102,9 @@ class Commits:
         if pending is not None:
             await pending
 
-    def fits(self, size: int) -> bool:
-        return self._gathered + size <= self._room
-
     async def make_room(self, size: int) -> None:
         """Returns once `size` bytes fit. Raises NoSpace, with nothing changed."""
-        while not self.fits(size):
+        while size > self.left:
             if self.error is not None:
                 raise self.error
             future = self._loop.create_future()
@@ -136,11 +133,11 @@ class Commits:
         if self.error is not None:
             self._finish()
             return
-        payload, size = self._records, self._gathered
+        payload, size = _gathered(self._records), self._room - self.left
         rotation = self._rotation if self._rotation is not None and not self._rotation.done() else None
         group = _Group(size, self._mark(), self._waiters, self._wanting, rotation, self._loop.time())
-        self._records, self._gathered, self._waiters, self._wanting, self._rotation = [], 0, [], {}, None
-        self._room -= size
+        self._records, self._waiters, self._wanting, self._rotation = [], [], {}, None
+        self._room = self.left
         self._writing = group
         if self._disk is None or self._worker is None:
             self._ended(_Done(None, None))
@@ -156,7 +153,9 @@ class Commits:
             self._fail(done)
             return
         if self._disk is not None:
+            gathered = self._room - self.left
             self._room = self._disk.room - 2 * frames.OVERHEAD
+            self.left = self._room - gathered
         self._writing = None
         took_s = self._loop.time() - group.begun_s
         if group.size:
@@ -217,9 +216,14 @@ class Commits:
             self._worker.close()
 
 
+def _gathered(records: list[bytes]) -> list[bytes]:
+    """Few parts of many: none so large that its memory comes from the system, page by page, and goes back to it."""
+    return [b"".join(records[at : at + _PARTS]) for at in range(0, len(records), _PARTS)]
+
+
 def _work(disk: Disk, payload: list[bytes], room: int, rotate: bool) -> _Done:
     if payload:
-        disk.append(b"".join(payload))
+        disk.append(payload)
     no_room: OSError | None = None
     if room > disk.room or disk.low_on_room:
         try:

@@ -7,7 +7,7 @@ All methods block: the engine calls them on a thread.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from pilothouse.store.embedded import frames, records
@@ -16,7 +16,7 @@ from pilothouse.store.interface import Corrupt, InUse, Unavailable
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
-_STRIDE_BYTES = 64 << 10
+_STRIDE_BYTES, _MOST_STRIDE_BYTES = 64 << 10, 512 << 10
 _OLDER = "data.mdb"  # of before the log
 
 
@@ -196,17 +196,18 @@ class Disk:
         self.files.reserve(self._log, self._end, more)
         self._end += more
 
-    def append(self, payload: bytes) -> None:
-        """Returns once `payload` is on the disk. After an OSError nothing may be appended any more: what is on the disk
-        is unknown until it is read again."""
-        size = frames.OVERHEAD + len(payload)
+    def append(self, payload: Sequence[bytes]) -> None:
+        """Returns once `payload`, which comes in parts, is on the disk. After an OSError nothing may be appended any more:
+        what is on the disk is unknown until it is read again."""
+        size = frames.OVERHEAD + sum(map(len, payload))
         if size > self.room:
             self.set_room_aside(size)
-        parts = list(frames.parts(payload, self.sequence))
+        parts = frames.parts(payload, self.sequence)
         end = self._at + size
         if end > self._written:
             # Where room is written to for the first time the file system writes, too: better once for many small frames.
-            self._written = max(end, min(self._at + _STRIDE_BYTES, self._end))
+            stride = min(max(_STRIDE_BYTES, 8 * size), _MOST_STRIDE_BYTES)
+            self._written = max(end, min(self._at + stride, self._end))
             parts.append(bytes(self._written - end))
         self.files.append(self._log, parts, self._at)
         self._at = end

@@ -24,8 +24,9 @@ from pilothouse.store.embedded.hashes import CompactionHashes
 from pilothouse.store.embedded.lease import Leases
 from pilothouse.store.embedded.loading import Loading
 from pilothouse.store.embedded.quota import LEASE_COST, QUOTA_BYTES, Quota
+from pilothouse.store.embedded.rules import MAX_OPS, MAX_REQUEST_BYTES, judge
 from pilothouse.store.embedded.snapshot import slices
-from pilothouse.store.embedded.txn import MAX_OPS, MAX_REQUEST_BYTES, Transaction, judge
+from pilothouse.store.embedded.txn import carry_out, remove
 from pilothouse.store.embedded.view import Answer, View, needs_all, point
 from pilothouse.store.embedded.watch import EmbeddedWatch, Hub, Selection
 from pilothouse.store.interface import (
@@ -33,6 +34,7 @@ from pilothouse.store.interface import (
     Compacted,
     Delete,
     DeleteResult,
+    Event,
     Export,
     FutureRevision,
     KeysHash,
@@ -121,17 +123,17 @@ class EmbeddedStore:
             self._leases.set(lease, ttl_s, left_s)
         self._hashes = CompactionHashes(self._state, clock, wanted=hash_compactions)
         self._snapshot_every, self._snapshot_at = snapshot_every, self._state.applied
-        on_durable = self._deliver_and_count if snapshot_every > 0 else self._hub.deliver
         worker = clock.worker("store") if disk is not None else None
-        self._commits = Commits(disk, worker, lambda: self._state.applied, on_durable, self._hub.end)
+        self._commits = Commits(disk, worker, lambda: self._state.applied, self._deliver, self._fail)
         self.term = loaded.term + 1
         self.leases_expired = 0
-        if self._commits.fits(_RECORD_BYTES):
-            self._commits.record(records.encode_term(self.term))
+        if self._commits.left >= _RECORD_BYTES:
+            self._note(records.encode_term(self.term))
         self._timer: asyncio.TimerHandle | None = None
         self._checkpoint = clock.call_later(_CHECKPOINT_S, self._checkpoint_leases)
         self._set_timer()
-        self._stopped: StoreError | None = None
+        self._ended: StoreError | None = None  # what every call raises from now on
+        self._closed = False
         self._freeing: asyncio.Task[None] | None = None
         self._free_again = self._defragment = False
         if self._state.prunable:
@@ -193,15 +195,17 @@ class EmbeddedStore:
 
     async def _write(self, op: Op) -> Any:
         """The result of the operation's kind."""
-        self._check_open()
-        cost, size = judge(op, self._state, self._max_txn_ops, self._max_request_bytes)
-        if self._quota.alarms:
+        if self._ended is not None:
+            raise self._ended
+        state = self._state
+        cost, size = judge(op, state, self._max_txn_ops, self._max_request_bytes)
+        if state.size + cost >= self._quota.below or size > self._commits.left:
             self._quota.check_served()
-        if not (self._quota.has(self._state.size, cost) and self._commits.fits(size)):
             await self._claim(cost, size)
-        transaction = Transaction(self._state, self._leases)
-        result = transaction.run(op)
-        self._record(transaction)
+        events: list[Event] = []
+        result = carry_out(op, state, self._leases, events)
+        if events:
+            self._commit(events, size)
         pending = self._commits.pending()
         if pending is not None:  # for what it read, too
             await pending
@@ -212,20 +216,25 @@ class EmbeddedStore:
         if cost and not self._quota.check(self._state.size, cost):
             await self.set_alarm("NOSPACE", True)
             raise NoSpace
-        if size and not self._commits.fits(size):
+        if size > self._commits.left:
             await self._commits.make_room(size)
             self._check_open()
 
-    def _record(self, transaction: Transaction) -> None:
-        if transaction.events:
-            self._state.commit(transaction.revision, transaction.events)
-            self._commits.record(records.encode_changes(transaction.revision, transaction.events))
-            self._state.history.pack()
+    def _commit(self, events: list[Event], size: int) -> None:
+        revision = self._state.commit(events)
+        self._commits.record(records.changes(revision, events), size)
+
+    def _note(self, record: bytes) -> None:
+        self._commits.record((record,), len(record))
 
     def _check_open(self) -> None:
-        error = self._stopped or self._commits.error
-        if error is not None:
-            raise error
+        if self._ended is not None:
+            raise self._ended
+
+    def _fail(self, error: StoreError) -> None:
+        if self._ended is None:
+            self._ended = error
+        self._hub.end(error)
 
     # Watches
 
@@ -248,7 +257,7 @@ class EmbeddedStore:
         self._check_open()
         await self._claim(LEASE_COST, _RECORD_BYTES)
         lease, ttl_s = self._leases.grant(ttl_s, lease)
-        self._commits.record(records.encode_lease(lease, ttl_s, ttl_s))
+        self._note(records.encode_lease(lease, ttl_s, ttl_s))
         self._set_timer()
         await self._commits.wait()
         return lease
@@ -258,7 +267,7 @@ class EmbeddedStore:
         ttl_s, shortened = self._leases.keep_alive(lease)
         if shortened:
             await self._claim(0, _RECORD_BYTES)
-            self._commits.record(records.encode_lease(lease, ttl_s, ttl_s))
+            self._note(records.encode_lease(lease, ttl_s, ttl_s))
             await self._commits.wait()
         return ttl_s
 
@@ -286,10 +295,11 @@ class EmbeddedStore:
     def _revoke(self, lease: int) -> None:
         """The lease and all its keys, in one revision."""
         self._leases.remove(lease)
-        transaction = Transaction(self._state, self._leases)
-        transaction.remove(sorted(self._state.attached.get(lease, ())))
-        self._record(transaction)
-        self._commits.record(records.encode_revoke(lease))
+        size, events = self._revocation_bytes(lease), list[Event]()
+        remove(sorted(self._state.attached.get(lease, ())), self._state, events)
+        if events:
+            self._commit(events, size)
+        self._note(records.encode_revoke(lease))
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -301,11 +311,11 @@ class EmbeddedStore:
 
     def _expire(self) -> None:
         self._timer = None
-        if self._commits.error is not None:
+        if self._ended is not None:
             return
         keys = 0
         while keys < _SLICE and (lease := self._leases.ended()) is not None:
-            if not self._commits.fits(self._revocation_bytes(lease)):
+            if self._commits.left < self._revocation_bytes(lease):
                 self._timer = self._clock.call_later(_RETRY_S, self._expire)  # the disk is full
                 return
             keys += 1 + len(self._state.attached.get(lease, ()))
@@ -314,12 +324,12 @@ class EmbeddedStore:
         self._set_timer()
 
     def _checkpoint_leases(self) -> None:
-        if self._commits.error is not None:
+        if self._ended is not None:
             return
-        if self._commits.fits(_RECORD_BYTES * len(self._leases)):
+        if self._commits.left >= _RECORD_BYTES * len(self._leases):
             for lease, ttl_s, left_s in self._leases.checkpoint(_CHECKPOINT_S):
                 if left_s < ttl_s:
-                    self._commits.record(records.encode_lease(lease, ttl_s, left_s))
+                    self._note(records.encode_lease(lease, ttl_s, left_s))
         self._checkpoint = self._clock.call_later(_CHECKPOINT_S, self._checkpoint_leases)
 
     # Compaction
@@ -335,7 +345,7 @@ class EmbeddedStore:
             raise FutureRevision
         self._hashes.due(state.compacted, revision)
         state.compacted = revision
-        self._commits.record(records.encode_compact(revision))
+        self._note(records.encode_compact(revision))
         await self._commits.wait()
         self._free()
         if physical:
@@ -362,7 +372,7 @@ class EmbeddedStore:
 
     async def _free_all(self) -> None:
         try:
-            while self._free_again and self._stopped is None:
+            while self._free_again and self._ended is None:
                 self._free_again = False
                 await self._hashes.compute()
                 while self._state.prunable:
@@ -376,9 +386,11 @@ class EmbeddedStore:
         except OSError as error:
             log.warning("no snapshot could be written: %s", error)
 
-    def _deliver_and_count(self, durable: int) -> None:
+    def _deliver(self, durable: int) -> None:
+        before = self._hub.durable
         self._hub.deliver(durable)
-        if durable - self._snapshot_at >= self._snapshot_every and not self._defragment:
+        self._state.history.pack(durable - before, durable)
+        if 0 < self._snapshot_every <= durable - self._snapshot_at and not self._defragment:
             self._snapshot_at = durable
             self._defragment = True
             self._free()
@@ -394,7 +406,7 @@ class EmbeddedStore:
             loop = asyncio.get_running_loop()
             try:
                 async for payload in slices(self._state, last, self._clock):
-                    if self._stopped is not None:
+                    if self._ended is not None:
                         return
                     await loop.run_in_executor(None, file.add, payload)
                 await loop.run_in_executor(None, file.add, self._facts() + records.encode_end(last))
@@ -469,20 +481,20 @@ class EmbeddedStore:
             self._meta.pop(name, None)
         else:
             self._meta[name] = value
-        self._commits.record(records.encode_meta(name, value))
+        self._note(records.encode_meta(name, value))
         await self._commits.wait()
 
     async def close(self) -> None:
         """Writes what is left, and lets go of the directory. Calls made from now on raise Unavailable."""
-        if self._stopped is not None:
+        if self._closed:
             return
-        self._stopped = Unavailable("etcdserver: server stopped")
+        self._closed, self._ended = True, Unavailable("etcdserver: server stopped")
         if self._timer is not None:
             self._timer.cancel()
         self._checkpoint.cancel()
         if self._freeing is not None:
             await self._freeing
         await self._commits.close()
-        self._hub.end(self._stopped)
+        self._hub.end(self._ended)
         if self._disk is not None:
             self._disk.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 _FILE = struct.Struct("<8sIQQ")  # magic, kind, generation, first sequence number; then the checksum
 _HEAD = struct.Struct("<4sIQI")  # magic, payload length, sequence number, payload's checksum; then the head's own
@@ -65,14 +65,18 @@ def read_file_header(source: Source, kind: int, generation: int) -> int:
     return int(first)
 
 
-def parts(payload: bytes, sequence: int) -> tuple[bytes, bytes, bytes]:
-    """The frame of `payload`, to be written one behind the other."""
-    head = _HEAD.pack(_MAGIC, len(payload), sequence, zlib.crc32(payload))
-    return head + _CRC.pack(zlib.crc32(head)), payload, _TAIL
+def parts(payload: Sequence[bytes], sequence: int) -> list[bytes]:
+    """The frame of `payload`, which comes in parts itself: to be written one behind the other."""
+    size = checksum = 0
+    for part in payload:
+        size += len(part)
+        checksum = zlib.crc32(part, checksum)
+    head = _HEAD.pack(_MAGIC, size, sequence, checksum)
+    return [head + _CRC.pack(zlib.crc32(head)), *payload, _TAIL]
 
 
 def frame(payload: bytes, sequence: int) -> bytes:
-    return b"".join(parts(payload, sequence))
+    return b"".join(parts((payload,), sequence))
 
 
 def frames(source: Source, first: int, *, tearable: bool) -> Iterator[tuple[bytes, int]]:

@@ -11,15 +11,15 @@ from pilothouse.store.packing import Packed, Packer
 
 _FRESH: Final = 500  # revisions that are kept as they are: watches may be about to get them
 _AT_ONCE: Final = 2
+_MOST: Final = 250  # some milliseconds' worth
 
 
 class History:
     """A packed value stands in `KeyValue.value` here, and nowhere outside."""
 
     def __init__(self) -> None:
-        self._events: dict[int, list[Event]] = {}
+        self._events: dict[int, Event | list[Event]] = {}  # one that is alone stands for itself
         self._packer = Packer()
-        self._newest = 0
         self._packed = 0  # what revisions up to this one replaced is packed
 
     def __len__(self) -> int:
@@ -33,18 +33,18 @@ class History:
         """The newest."""
         if not self._events:
             self._packed = revision - 1
-        self._events[revision] = events
-        self._newest = revision
+        self._events[revision] = events if len(events) > 1 else events[0]
 
-    def pack(self) -> None:
-        """With each write: what has become old, and a little of what was loaded."""
-        for revision in range(self._packed + 1, min(self._packed + _AT_ONCE, self._newest - _FRESH) + 1):
+    def pack(self, written: int, newest: int) -> None:
+        """After so many new revisions: what has become old, and a little of what was loaded."""
+        limit, end = min(_AT_ONCE * written, _MOST), newest - _FRESH
+        for revision in range(self._packed + 1, min(self._packed + limit, end) + 1):
             self._pack(revision)
             self._packed = revision
 
     def get(self, revision: int) -> Sequence[Event]:
         """What the revision did; nothing where that is not held."""
-        events = self._events.get(revision, ())
+        events = self._held(revision)
         if revision > self._packed:
             return events
         return [Event(type_, _whole(kv), None if prev is None else _whole(prev)) for type_, kv, prev in events]
@@ -52,19 +52,33 @@ class History:
     def pop(self, revision: int) -> Sequence[Event]:
         """Forgets the revision. The values of what is returned are good for their length only."""
         self._packed = max(self._packed, revision)
-        return self._events.pop(revision, ())
+        events = self._held(revision)
+        self._events.pop(revision, None)
+        return events
+
+    def _held(self, revision: int) -> Sequence[Event]:
+        events = self._events.get(revision, ())
+        return (events,) if isinstance(events, Event) else events
 
     def _pack(self, revision: int) -> None:
-        for at, (type_, kv, prev) in enumerate(self._events.get(revision, ())):
+        for event in self._held(revision):
+            prev = event.prev_kv
             packed = None if prev is None else self._packer.pack(prev.key[: prev.key.rfind(b"/") + 1], prev.value)
             if prev is None or packed is None:
                 continue
             past = prev._replace(value=cast(Any, packed))
-            self._events[revision][at] = Event(type_, kv, past)
-            made_by = self._events.get(prev.mod_revision, ())
-            for place, event in enumerate(made_by):
-                if event.kv is prev:
-                    self._events[prev.mod_revision][place] = Event(event.type, past, event.prev_kv)
+            self._exchange(revision, event, event._replace(prev_kv=past))
+            for made in self._held(prev.mod_revision):
+                if made.kv is prev:
+                    self._exchange(prev.mod_revision, made, made._replace(kv=past))
+
+    def _exchange(self, revision: int, old: Event, new: Event) -> None:
+        events = self._events[revision]
+        if events is old:
+            self._events[revision] = new
+        else:
+            assert not isinstance(events, Event)
+            events[next(at for at, event in enumerate(events) if event is old)] = new
 
 
 def _whole(kv: KeyValue) -> KeyValue:

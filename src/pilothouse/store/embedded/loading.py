@@ -42,7 +42,8 @@ class Loading:
             else:
                 events.append(Event("DELETE", kv, live.pop(key, None)))
         state.size += size + KEY_OVERHEAD * len(kvs)
-        state.commit(revision, events)
+        state.applied = revision - 1
+        state.commit(events)
 
     def load_lease(self, lease: int, ttl_s: int, left_s: float) -> None:
         self.leases[lease] = (ttl_s, left_s)

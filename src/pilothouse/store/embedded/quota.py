@@ -11,6 +11,7 @@ from pilothouse.store.interface import Alarm, NoSpace, StoreError
 QUOTA_BYTES = 8 << 30  # what etcd suggests as the most
 LEASE_COST = 64
 _META = "alarms"
+_NO_LIMIT = 1 << 62
 
 
 class CorruptAlarm(StoreError):
@@ -19,25 +20,23 @@ class CorruptAlarm(StoreError):
 
 
 class Quota:
-    """`limit_bytes` of 0 or less sets none. `meta` holds the alarms."""
+    """`limit_bytes` of 0 or less sets none. `meta` holds the alarms.
+    `below`: what is in use must stay below it for a request that need not be looked at further; 0 while there is an alarm."""
 
     def __init__(self, limit_bytes: int, meta: MutableMapping[str, bytes]) -> None:
-        self.limit_bytes = limit_bytes
-        self.alarms: frozenset[Alarm] = frozenset()
+        self._limit_bytes = limit_bytes if limit_bytes > 0 else _NO_LIMIT
         named = meta.get(_META, b"").decode().split()
-        for alarm in _ALARMS:
-            if alarm in named:
-                self.alarms |= {alarm}
+        self._set(frozenset(alarm for alarm in _ALARMS if alarm in named))
+
+    def _set(self, alarms: frozenset[Alarm]) -> None:
+        self.alarms = alarms
+        self.below = 0 if alarms else self._limit_bytes
 
     def check(self, in_use_bytes: int, cost: int) -> bool:
         """Whether `cost` bytes are to be had; False calls for the alarm. Raises NoSpace while there is one already."""
         if "NOSPACE" in self.alarms:
             raise NoSpace
-        return self.limit_bytes <= 0 or in_use_bytes + cost < self.limit_bytes
-
-    def has(self, in_use_bytes: int, cost: int) -> bool:
-        """The same where there is no alarm; False otherwise."""
-        return not self.alarms and (self.limit_bytes <= 0 or in_use_bytes + cost < self.limit_bytes)
+        return in_use_bytes + cost < self._limit_bytes
 
     def check_served(self) -> None:
         if "CORRUPT" in self.alarms:
@@ -45,7 +44,7 @@ class Quota:
 
     def set(self, alarm: Alarm, active: bool) -> tuple[str, bytes]:
         """Name and value of the fact to write down."""
-        self.alarms = self.alarms | {alarm} if active else self.alarms - {alarm}
+        self._set(self.alarms | {alarm} if active else self.alarms - {alarm})
         return _META, " ".join(sorted(self.alarms)).encode()
 
 

@@ -16,6 +16,7 @@ from pilothouse.store.interface import Event, KeyValue
 _KEY = struct.Struct("<BIIqqqqI")  # type, key length, value length, create, mod, version, lease, sub
 _CHANGES = struct.Struct("<BqI")  # type, revision, number of events
 _PUT = struct.Struct("<BIIqqq")  # type, key length, value length, create, version, lease
+_LONE_PUT = struct.Struct("<BqIBIIqqq")  # of _CHANGES and _PUT
 _DELETE = struct.Struct("<BI")
 _LEASE = struct.Struct("<Bqqd")  # type, id, time to live, seconds left
 _NUMBER = struct.Struct("<Bq")
@@ -69,14 +70,19 @@ def encode_keys(versions: Iterable[tuple[KeyValue, int]]) -> bytes:
     return b"".join(parts)
 
 
-def encode_changes(revision: int, events: Sequence[Event]) -> bytes:
+def changes(revision: int, events: Sequence[Event]) -> Sequence[bytes]:
+    """The record of all that a revision did, in parts: values are not copied."""
+    if len(events) == 1 and events[0][0] == "PUT":
+        key, value, create, _, version, lease = events[0][1]
+        head = _LONE_PUT.pack(CHANGES, revision, 1, PUT, len(key), len(value), create, version, lease)
+        return head, key, value
     parts = [_CHANGES.pack(CHANGES, revision, len(events))]
     for type_, (key, value, create, _, version, lease), _ in events:
         if type_ == "PUT":
             parts += (_PUT.pack(PUT, len(key), len(value), create, version, lease), key, value)
         else:
             parts += (_DELETE.pack(DELETE, len(key)), key)
-    return b"".join(parts)
+    return parts
 
 
 def encode_lease(lease: int, ttl_s: int, left_s: float) -> bytes:

@@ -68,4 +68,4 @@ def _payloads(
 
 
 def _changes(number: int, versions: Iterable[Version]) -> bytes:
-    return records.encode_changes(number, [Event("DELETE" if v.deleted else "PUT", v.kv) for v in versions])
+    return b"".join(records.changes(number, [Event("DELETE" if v.deleted else "PUT", v.kv) for v in versions]))

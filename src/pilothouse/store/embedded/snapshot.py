@@ -29,7 +29,7 @@ async def slices(state: State, last: int, clock: Clock) -> AsyncIterator[bytes]:
         events = state.history.get(revision)
         if not events:
             continue  # a restored store has not all
-        parts.append(records.encode_changes(revision, events))
+        parts += records.changes(revision, events)
         size += len(events)
         if size >= _SLICE:
             yield b"".join(parts)
