@@ -254,6 +254,16 @@ async def test_elections() -> None:
         observed.cancel()
 
 
+async def test_what_locks_and_elections_are_refused_has_no_code() -> None:
+    """As with etcd, where they are clients of its other services."""
+    async with served() as etcd:
+        lock, campaign = v3lockpb.LockRequest(name=b"l", lease=9), v3electionpb.CampaignRequest(name=b"l", lease=9)
+        for name, request in (("v3lockpb.Lock/Lock", lock), ("v3electionpb.Election/Campaign", campaign)):
+            assert await _code(etcd(name, request)) == ("UNKNOWN", "etcdserver: requested lease not found")
+        nothing = etcd("v3lockpb.Lock/Unlock", v3lockpb.UnlockRequest())
+        assert await _code(nothing) == ("UNKNOWN", "etcdserver: key is not provided")
+
+
 async def test_health() -> None:
     async with served() as etcd:
         assert (await etcd("grpc.health.v1.Health/Check", health.HealthCheckRequest())).status == 1
@@ -295,20 +305,48 @@ async def test_calls_that_take_a_user() -> None:
             ("Maintenance/Status", pb.StatusRequest()),
             ("Maintenance/Snapshot", pb.SnapshotRequest()),
             ("Cluster/MemberList", pb.MemberListRequest()),
-            ("v3lockpb.Lock/Lock", v3lockpb.LockRequest(name=b"l")),
-            ("v3electionpb.Election/Leader", v3electionpb.LeaderRequest(name=b"l")),
         ):
             call = etcd(name, request)
             assert await _code(call.read() if hasattr(call, "read") else call) == nobody, name
+        for name, request in (
+            ("v3lockpb.Lock/Lock", v3lockpb.LockRequest(name=b"l")),
+            ("v3electionpb.Election/Leader", v3electionpb.LeaderRequest(name=b"l")),
+        ):
+            assert await _code(etcd(name, request)) == ("UNKNOWN", nobody[1]), name
+        observed = etcd("v3electionpb.Election/Observe", v3electionpb.LeaderRequest(name=b"l"))
+        assert await observed.read() is grpc.aio.EOF
         assert (await etcd("Auth/AuthStatus", pb.AuthStatusRequest())).enabled
+        for sent in ((("token", "x"),), (("token", ""),), (("authorization", "Bearer x"),)):
+            refused = await _code(etcd("Auth/AuthStatus", pb.AuthStatusRequest(), metadata=sent))
+            assert refused == ("UNAUTHENTICATED", "etcdserver: invalid auth token")
         token = (await etcd("Auth/Authenticate", pb.AuthenticateRequest(name="root", password="p"))).token
         mine = (("token", token),)
         await etcd("KV/Put", pb.PutRequest(key=b"a"), metadata=mine)
+        await etcd("KV/Put", pb.PutRequest(key=b"a"), metadata=(("authorization", f"Bearer {token}"),))
         await etcd(
             "Auth/UserChangePassword", pb.AuthUserChangePasswordRequest(name="root", password="q"), metadata=mine
         )
         old = etcd("KV/Put", pb.PutRequest(key=b"a"), metadata=mine)
         assert await _code(old) == ("UNAUTHENTICATED", "etcdserver: invalid auth token")
+
+
+async def test_who_may_write_a_leases_keys_may_keep_it_alive() -> None:
+    async with served() as etcd:
+        for name in ("root", "jane"):
+            await etcd("Auth/UserAdd", pb.AuthUserAddRequest(name=name, password="p"))
+        await etcd("Auth/UserGrantRole", pb.AuthUserGrantRoleRequest(user="root", role="root"))
+        await etcd("Lease/LeaseGrant", pb.LeaseGrantRequest(ID=7, TTL=60))
+        await etcd("KV/Put", pb.PutRequest(key=b"a", lease=7))
+        await etcd("Auth/AuthEnable", pb.AuthEnableRequest())
+
+        async def keep(name: str) -> Any:
+            token = (await etcd("Auth/Authenticate", pb.AuthenticateRequest(name=name, password="p"))).token
+            stream = etcd.method("etcdserverpb.Lease", "LeaseKeepAlive")(metadata=(("token", token),))
+            await stream.write(pb.LeaseKeepAliveRequest(ID=7))
+            return await stream.read()
+
+        assert (await keep("root")).TTL == 60
+        assert await _code(keep("jane")) == ("PERMISSION_DENIED", "etcdserver: permission denied")
 
 
 _ALL = [method for service in services.services().values() for method in service.values()]

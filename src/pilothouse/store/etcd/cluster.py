@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pilothouse.store.etcd.context import Context
+from pilothouse.store.etcd.values import BadValue, address
 from pilothouse.store.rpc.messages import etcdserverpb as pb
 from pilothouse.store.wire.call import Call
 from pilothouse.store.wire.rpc import RpcError, Status
@@ -37,9 +38,13 @@ class Cluster:
             raise RpcError(Status.NOT_FOUND, "etcdserver: member not found")
 
     async def member_add(self, request: Any, call: Call) -> Any:
-        self._context.guard.check_admin(call)
-        if not request.peerURLs:
+        try:
+            addresses = [address(url.strip()) for url in request.peerURLs]
+        except BadValue:
+            addresses = []
+        if not addresses:
             raise RpcError(Status.INVALID_ARGUMENT, "etcdserver: given member URLs are invalid")
+        self._context.guard.check_admin(call)
         raise RpcError(Status.FAILED_PRECONDITION, _SINGLE)
 
     async def member_remove(self, request: Any, call: Call) -> Any:

@@ -7,6 +7,7 @@ can take part.
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any, Final
 
 from pilothouse.store.etcd import encoding
@@ -19,6 +20,7 @@ from pilothouse.store.interface import (
     Put,
     Range,
     RangeResult,
+    StoreError,
     Txn,
     TxnResult,
     prefix_end,
@@ -84,7 +86,21 @@ class _Queue:
         return response(header=self._context.header.message(revision), **fields)
 
 
+def _plain(handler: Any) -> Any:
+    """etcd's locks and elections are clients of its other services, and say what those refused without its code."""
+
+    @wraps(handler)
+    async def call(self: _Queue, request: Any, call: Call) -> Any:
+        try:
+            return await handler(self, request, call)
+        except (StoreError, RpcError) as error:
+            raise RpcError(Status.UNKNOWN, str(error)) from None
+
+    return call
+
+
 class Lock(_Queue):
+    @_plain
     async def lock(self, request: Any, call: Call) -> Any:
         self._check(call, request.name)
         lease = await self._lease(request.lease)
@@ -99,6 +115,7 @@ class Lock(_Queue):
             raise RpcError(Status.UNKNOWN, "mutex: session is expired")
         return self._headed(v3lockpb.LockResponse, result.revision, key=key)
 
+    @_plain
     async def unlock(self, request: Any, call: Call) -> Any:
         self._context.guard.check(call, WRITE, request.key, b"")
         result = await self._store.delete(Delete(request.key))
@@ -106,6 +123,7 @@ class Lock(_Queue):
 
 
 class Election(_Queue):
+    @_plain
     async def campaign(self, request: Any, call: Call) -> Any:
         self._check(call, request.name)
         lease = await self._lease(request.lease)
@@ -135,17 +153,20 @@ class Election(_Queue):
             raise RpcError(Status.UNKNOWN, '"leader" field must be provided')
         return request.leader
 
+    @_plain
     async def proclaim(self, request: Any, call: Call) -> Any:
         leader = self._leader_key(request)
         self._context.guard.check(call, WRITE, leader.key, b"")
-        revision = await self._announce(leader.key, leader.rev, request.value, leader.lease)
+        revision = await self._announce(leader.key, leader.rev, request.value, await self._lease(leader.lease))
         return self._headed(v3electionpb.ProclaimResponse, revision)
 
+    @_plain
     async def resign(self, request: Any, call: Call) -> Any:
         leader = self._leader_key(request)
         self._context.guard.check(call, WRITE, leader.key, b"")
         return self._headed(v3electionpb.ResignResponse, await self._leave(leader.key, leader.rev))
 
+    @_plain
     async def leader(self, request: Any, call: Call) -> Any:
         self._context.guard.check(call, READ, request.name + b"/", prefix_end(request.name + b"/"))
         result = await self._first(request.name)
@@ -162,9 +183,12 @@ class Election(_Queue):
         return self._headed(v3electionpb.LeaderResponse, revision, kv=found)
 
     async def observe(self, request: Any, call: Call) -> None:
-        """Each leader and each of its values, as they come."""
+        """Each leader and each of its values, as they come. Who may not see them sees it end, as with etcd."""
         prefix = request.name + b"/"
-        self._context.guard.check(call, READ, prefix, prefix_end(prefix))
+        try:
+            self._context.guard.check(call, READ, prefix, prefix_end(prefix))
+        except RpcError:
+            return
         result = await self._first(request.name)
         revision = result.revision
         last: KeyValue | None = None

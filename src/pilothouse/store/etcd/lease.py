@@ -29,7 +29,7 @@ class Lease:
 
     async def lease_revoke(self, request: Any, call: Call) -> Any:
         self._guard.check_known(call)
-        await self._guard.check_lease_revoke(call, request.ID)
+        await self._guard.check_lease(call, request.ID)
         await self._store.lease_revoke(request.ID)
         self._context.counts.revoked += 1
         return await self._context.headed(pb.LeaseRevokeResponse)
@@ -37,6 +37,7 @@ class Lease:
     async def lease_keep_alive(self, call: Call) -> None:
         async for request in call:
             self._guard.check_known(call)
+            await self._guard.check_lease(call, request.ID)
             header = self._context.header.message(await self._store.revision())
             try:
                 ttl_s = await self._store.lease_keep_alive(request.ID)

@@ -217,9 +217,7 @@ def _text(data: bytes) -> str:
 
 
 def _is_range(key: bytes, range_end: bytes) -> bool:
-    if not range_end:
-        return bool(key)
-    return range_end == _ALL or key < range_end
+    return bool(key) and (range_end in (b"", _ALL) or key < range_end)
 
 
 def _interval(key: bytes, range_end: bytes) -> tuple[bytes, bytes]:

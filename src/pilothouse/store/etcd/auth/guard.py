@@ -35,9 +35,10 @@ class Guard:
 
     def caller(self, call: Call) -> Caller | None:
         """Raises InvalidAuthToken."""
-        token = call.head.get(b"token") or call.head.get(b"authorization")
-        if token:
-            found = self.tokens.caller(token, self.book.revision)
+        sent = dict(reversed(call.head.fields))
+        token = sent.get(b"token", sent.get(b"authorization"))
+        if token is not None:
+            found = self.tokens.caller(token.decode("latin-1").removeprefix("Bearer "), self.book.revision)
             if found is None:
                 raise InvalidAuthToken
             return found
@@ -116,8 +117,8 @@ class Guard:
             elif kind == "request_txn":
                 await self._check_txn(caller, op.request_txn)
 
-    async def check_lease_revoke(self, call: Call, lease: int) -> None:
-        """Whoever ends a lease deletes its keys."""
+    async def check_lease(self, call: Call, lease: int) -> None:
+        """Whether the caller may write its keys: who ends a lease deletes them, and who renews it keeps them (3.7)."""
         if self.book.enabled:
             await self._check_lease(self.caller(call), lease)
 

@@ -65,8 +65,10 @@ class Auth:
         return await self._headed(pb.AuthDisableResponse)
 
     async def auth_status(self, request: Any, call: Call) -> Any:
-        """Anybody may ask (etcd 3.7)."""
+        """Anybody may ask (etcd 3.7), though not with a token that is none."""
         book = self._guard.book
+        if book.enabled:
+            self._guard.caller(call)
         return await self._headed(pb.AuthStatusResponse, enabled=book.enabled, authRevision=book.revision)
 
     async def authenticate(self, request: Any, call: Call) -> Any:
