@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 CALL_S: Final = 60.0  # for all attempts together: the API server's longest request
 ATTEMPT_S: Final = 10.0  # a member that works answers within 7 s, if only to say that it could not
+PROPOSAL_S: Final = 3.0  # a write that a member gave to a leader which is no more is lost; there is a new one by then
 BACKOFF_S: Final = 0.025
 _JITTER: Final = 0.1
 
@@ -32,19 +33,19 @@ class Calls:
     def __init__(self, endpoints: Endpoints, clock: Clock) -> None:
         self.endpoints, self.clock = endpoints, clock
 
-    async def unary(self, method: Method, request: Any, *, repeat: bool) -> Answer:
-        """`repeat`: asking twice does no harm. Raises the store's errors."""
+    async def unary(self, method: Method, request: Any, *, repeat: bool, first_s: float = ATTEMPT_S) -> Answer:
+        """`repeat`: asking twice does no harm; `first_s`: how long the first attempt may take. Raises the store's errors."""
         data = request.SerializeToString()
         if len(data) > REQUEST_BYTES_MOST:
             why = f"trying to send message larger than max ({len(data)} vs. {REQUEST_BYTES_MOST})"
             raise InvalidRequest(f"rpc error: code = ResourceExhausted desc = {why}")
         try:
             async with self.clock.timeout(CALL_S):
-                return await self._attempts(method, data, repeat)
+                return await self._attempts(method, data, repeat, first_s)
         except TimeoutError:
             raise Unavailable("context deadline exceeded") from None
 
-    async def _attempts(self, method: Method, data: bytes, repeat: bool) -> Answer:
+    async def _attempts(self, method: Method, data: bytes, repeat: bool, attempt_s: float) -> Answer:
         import grpc
 
         endpoint: Endpoint | None = None
@@ -52,9 +53,11 @@ class Calls:
         while True:
             endpoint = await self.endpoints.pick(endpoint)
             began_s = self.clock.monotonic()
+            call = endpoint.call(method)(data, timeout=attempt_s, metadata=metadata())
+            if repeat:
+                endpoint.waiting[call] = began_s
             try:
-                response = await endpoint.call(method)(data, timeout=ATTEMPT_S, metadata=metadata())
-                return Answer(response, repeated)
+                return Answer(await call, repeated)
             except grpc.aio.AioRpcError as error:
                 if not is_unsent(error):
                     if not (repeat and is_unanswered(error)):
@@ -67,7 +70,12 @@ class Calls:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                raise Unavailable("the store is closed") from None  # its channel was closed under the call
+                if self.endpoints.closed:
+                    raise Unavailable("the store is closed") from None  # its channel was closed under the call
+                repeated = True  # the endpoint was abandoned
+            finally:
+                endpoint.waiting.pop(call, None)
+                attempt_s = ATTEMPT_S
             await self.backoff()
 
     async def backoff(self) -> None:

@@ -6,20 +6,26 @@ Requests go round the members that are connected. gRPC connects the others again
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from pilothouse.clock import Clock
 from pilothouse.store.interface import StoreError, Unavailable
 from pilothouse.store.rpc.messages import of
-from pilothouse.store.rpc.services import Method
+from pilothouse.store.rpc.services import Method, method
+
+log = logging.getLogger(__name__)
 
 API_VERSION: Final = "3.7"
 DOUBT_S: Final = 30.0  # about as long as gRPC takes to find a connection dead
+PATIENCE_S: Final = 1.0
+PROBE_S: Final = 1.0
+_STATUS: Final = method("etcdserverpb.Maintenance", "Status")
 _CHANNEL: Final = (
     ("grpc.keepalive_time_ms", 30_000),  # upstream's API server notices a dead member as soon
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -45,6 +51,12 @@ class Options:
     prefix: str = "/registry"
 
 
+class Movable(Protocol):
+    """What reads a stream of a member, and can go on at another."""
+
+    def leave(self) -> None: ...
+
+
 class Endpoint:
     """One member. `target`: for gRPC; `secure`: over TLS."""
 
@@ -53,6 +65,8 @@ class Endpoint:
         self.target, secure = parse(url, bool(options.ca_file or options.cert_file))
         self.ready = False
         self.doubted_until_s = 0.0  # it gave no answer: others are asked first for a while
+        self.waiting: dict[Any, float] = {}  # calls that may be asked elsewhere, and since when, the oldest first
+        self.watches: set[Movable] = set()
         self._options = _CHANNEL
         self._credentials = credentials(options) if secure else None
         self._channel: Any = None
@@ -78,6 +92,23 @@ class Endpoint:
                 response_deserializer=of(method.response).FromString,
             )
         return found
+
+    async def is_alive(self) -> bool:
+        """Whether its process says anything at all: it tells its own status without the other members and its disk."""
+        import grpc
+
+        try:
+            await self.call(_STATUS)(b"", timeout=PROBE_S, metadata=metadata())
+        except grpc.aio.AioRpcError as error:
+            return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+        return True
+
+    def abandon(self) -> None:
+        """What waits for it goes on elsewhere."""
+        for call in list(self.waiting):
+            call.cancel()
+        for watch in list(self.watches):
+            watch.leave()
 
     async def close(self) -> None:
         if self._channel is not None:
@@ -137,7 +168,10 @@ def _read(name: str) -> bytes | None:
 
 
 class Endpoints:
-    """Belongs to the running loop. `await open()` before use, `await close()` after."""
+    """Belongs to the running loop. `await open()` before use, `await close()` after.
+
+    A member that is stopped, or behind a network that drops everything, keeps its connections and says nothing. So one that has
+    not answered for `PATIENCE_S` is asked whether it is there; what waits for one that is not goes on at the others."""
 
     def __init__(self, options: Options, clock: Clock) -> None:
         if not options.servers:
@@ -149,10 +183,33 @@ class Endpoints:
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def open(self) -> None:
         for endpoint in self.all:
             channel = endpoint.open()
             self._tasks.append(asyncio.create_task(self._follow(endpoint, channel), name=f"etcd {endpoint.url}"))
+        if len(self.all) > 1:
+            self._tasks += [asyncio.create_task(self._look_after(e), name=f"etcd {e.url} alive") for e in self.all]
+
+    async def _look_after(self, endpoint: Endpoint) -> None:
+        clock = self._clock
+        while not self._closed:
+            await clock.sleep(PATIENCE_S / 2)
+            since_s = next(iter(endpoint.waiting.values()), None)
+            if since_s is None or clock.monotonic() - since_s < PATIENCE_S or not self._others(endpoint):
+                continue
+            if not await endpoint.is_alive() and self._others(endpoint):
+                log.warning("the etcd server %s does not answer; going on with others", endpoint.url)
+                self.doubt(endpoint)
+                endpoint.abandon()
+
+    def _others(self, endpoint: Endpoint) -> bool:
+        """Whether another member is believed to answer."""
+        now_s = self._clock.monotonic()
+        return any(e.ready and e.doubted_until_s <= now_s for e in self.all if e is not endpoint)
 
     async def _follow(self, endpoint: Endpoint, channel: Any) -> None:
         from grpc import ChannelConnectivity

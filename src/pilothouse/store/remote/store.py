@@ -24,7 +24,7 @@ from pilothouse.store.interface import (
     TxnResult,
     Unavailable,
 )  # fmt: skip
-from pilothouse.store.remote.calls import ATTEMPT_S, CALL_S, Calls
+from pilothouse.store.remote.calls import ATTEMPT_S, CALL_S, PROPOSAL_S, Calls
 from pilothouse.store.remote.convert import Converter
 from pilothouse.store.remote.endpoints import Endpoints, Options, metadata
 from pilothouse.store.remote.failures import failure_of, is_unanswered
@@ -184,7 +184,7 @@ class RemoteStore:
     async def _unary_write(self, of: Any, request: Any, repeat: bool) -> tuple[Any, bool]:
         if self._starting:  # what a watch is to see must not come before it
             await asyncio.wait(list(self._starting))
-        return await self._calls.unary(of, request, repeat=repeat)
+        return await self._calls.unary(of, request, repeat=repeat, first_s=PROPOSAL_S if repeat else ATTEMPT_S)
 
     async def compact(self, revision: int, *, physical: bool = False) -> None:
         request = pb.CompactionRequest(revision=revision, physical=physical)

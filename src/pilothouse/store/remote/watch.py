@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from pilothouse.store.interface import Event, StoreError, WatchBatch
-from pilothouse.store.remote.calls import ATTEMPT_S, Calls
+from pilothouse.store.remote.calls import Calls
 from pilothouse.store.remote.convert import Converter
 from pilothouse.store.remote.endpoints import Endpoint, metadata
 from pilothouse.store.remote.failures import failure, failure_of, is_unanswered
@@ -106,7 +106,7 @@ class RemoteWatch:
         early = self._next > max(self._present(), 1) and not self._exact
         self._create.create_request.start_revision = self._next - early
         try:
-            async with self._calls.clock.timeout(ATTEMPT_S):
+            async with self._calls.clock.timeout(STALL_S):
                 await stream.write(self._create.SerializeToString())
                 created = await self._read(stream)
                 if not created.created:
@@ -124,6 +124,7 @@ class RemoteWatch:
             raise
         self._fragments.clear()
         self._stream = stream
+        endpoint.watches.add(self)
 
     async def _read(self, stream: Any) -> Any:
         import grpc
@@ -187,6 +188,8 @@ class RemoteWatch:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.cancel()
+        if self._endpoint is not None:
+            self._endpoint.watches.discard(self)
 
     # Progress
 
@@ -207,7 +210,9 @@ class RemoteWatch:
                 if self._stream is not None:
                     since_s = self._reading_since_s
                     if since_s is not None and clock.monotonic() - max(since_s, began_s) > STALL_S:
-                        self._leave()
+                        if self._endpoint is not None:
+                            self._calls.endpoints.doubt(self._endpoint)
+                        self.leave()
                         continue
                     try:
                         await self._stream.write(_PROGRESS.SerializeToString())
@@ -222,12 +227,10 @@ class RemoteWatch:
         finally:
             self._asking = None
 
-    def _leave(self) -> None:
-        """The reader, which waits for the member, goes on with another."""
+    def leave(self) -> None:
+        """The reader, where it waits for the member, goes on with another."""
         log.warning("the watch at %s stalls", self._endpoint.url if self._endpoint else "etcd")
-        if self._endpoint is not None:
-            self._calls.endpoints.doubt(self._endpoint)
-        self._stalled = True
+        self._stalled = self._reading_since_s is not None
         self._drop()
 
     # The end
