@@ -188,11 +188,30 @@ async def test_a_watch_is_gone_with_its_stream() -> None:
         for _ in range(50):
             await stream.write(_create(key=b"a"))
             await stream.read()
-        before = len(asyncio.all_tasks())
+        assert len(etcd.store._hub._watches) == 50
         stream.cancel()
         async with asyncio.timeout(2):
-            while len(asyncio.all_tasks()) > before - 50:
+            while etcd.store._hub._watches or etcd.store._hub._groups:
                 await asyncio.sleep(0.01)
+
+
+async def test_watches_that_keep_up_cost_no_task() -> None:
+    async with served() as etcd:
+        await etcd.store.put(Put(b"a", b"0"))
+        stream = etcd.method("etcdserverpb.Watch", "Watch")()
+        before = len(asyncio.all_tasks())
+        for number in range(20):
+            await stream.write(_create(key=b"a", start_revision=2 * (number % 2)))
+            assert (await stream.read()).created
+            if number % 2:
+                assert (await stream.read()).events
+        for value in (b"1", b"2"):
+            await etcd.store.put(Put(b"a", value))
+            answers = [await stream.read() for _ in range(20)]
+            assert sorted(answer.watch_id for answer in answers) == list(range(20))
+            assert {event.kv.value for answer in answers for event in answer.events} == {value}
+        assert len(asyncio.all_tasks()) < before + 5
+        stream.cancel()
 
 
 async def test_leases_are_kept_alive() -> None:

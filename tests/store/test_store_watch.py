@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from pilothouse.clock import RealClock
 from pilothouse.store.embedded import EmbeddedStore, open_store
 from pilothouse.store.embedded.watch import BACKLOG_BYTES, BACKLOG_EVENTS
-from pilothouse.store.interface import Compacted, Delete, Put, Txn, WatchBatch
+from pilothouse.store.interface import Compacted, Delete, HandedWatch, Put, Txn, Unavailable, WatchBatch
 
 ALL = (b"\0", b"\0")
 
@@ -181,3 +182,81 @@ async def test_a_watch_that_has_not_begun_makes_no_progress(store: EmbeddedStore
     await store.put(Put(b"k", b""))
     assert [event.kv.mod_revision for event in (await anext(watch)).events] == [4]
     assert await anext(watch) == WatchBatch([], 4)
+
+
+class Reader:
+    """Takes what watches bring while it has `room`, and reads the rest when it is let."""
+
+    def __init__(self) -> None:
+        self.room = 0
+        self.seen: dict[str, list[int]] = {}
+        self.taken = 0
+        self.waiting: list[str] = []
+        self.watches: dict[str, HandedWatch] = {}
+
+    def add(self, name: str, watch: HandedWatch) -> None:
+        self.watches[name], self.seen[name] = watch, []
+        if not watch.hand_to(self, name):
+            self.waiting.append(name)
+
+    def take(self, watches: Sequence[str], batch: WatchBatch) -> int:
+        took = min(len(watches), self.room)
+        self.room -= took
+        self.taken += took
+        assert not set(watches) & set(self.waiting)
+        for name in watches[:took]:
+            self.seen[name] += [event.kv.mod_revision for event in batch.events] or [-batch.revision]
+        return took
+
+    def behind(self, watch: str) -> None:
+        self.waiting.append(watch)
+
+    async def read(self, name: str) -> None:
+        """Until it can be handed over."""
+        self.waiting.remove(name)
+        async for batch in self.watches[name]:
+            self.seen[name] += [event.kv.mod_revision for event in batch.events] or [-batch.revision]
+            if self.watches[name].hand_to(self, name):
+                return
+
+
+async def test_handed_watches_miss_nothing_and_keep_the_order(store: EmbeddedStore) -> None:
+    chance, reader, keys = random.Random(1), Reader(), [b""] * 2
+    for number in range(12):
+        key = (b"k", b"l") if number % 3 else (b"k7", b"")
+        reader.add(f"{number:02}", store.watch(*key, start_revision=number // 4 * 300))
+    assert len(reader.waiting) == 8  # those from revisions 300 and 600 on have not begun
+    for number in range(900):
+        keys.append(b"k%d" % chance.randrange(10))
+        await store.put(Put(keys[-1], b"v" * chance.choice([10, 30_000])))
+        if not number % 50:
+            reader.room = chance.choice([0, 5, 100, 1000])
+        begun = [name for name in reader.waiting if int(name) < 4 or number > 600]
+        if begun and chance.random() < 0.05:
+            await reader.read(chance.choice(begun))
+    assert reader.taken > 500
+    for name in reader.waiting[:]:
+        await reader.read(name)
+    for name, seen in reader.seen.items():
+        first, all_keys = max(2, int(name) // 4 * 300), int(name) % 3 > 0
+        assert seen == [at for at in range(first, len(keys)) if all_keys or keys[at] == b"k7"]
+
+
+async def test_what_a_handed_watch_is_told_besides(store: EmbeddedStore) -> None:
+    reader = Reader()
+    reader.add("quiet", store.watch(b"quiet"))
+    reader.add("gone", store.watch(b"quiet"))
+    await reader.watches["gone"].cancel()
+    assert not reader.waiting
+    reader.room = 1
+    reader.watches["quiet"].request_progress()
+    assert reader.seen["quiet"] == [-1] and not reader.waiting
+    await store.put(Put(b"k", b""))
+    reader.watches["quiet"].request_progress()  # there is no room
+    assert reader.waiting == ["quiet"]
+    await reader.read("quiet")
+    assert reader.seen == {"quiet": [-1, -2], "gone": []} and not reader.waiting
+    store._hub.end(Unavailable("over"))
+    with pytest.raises(Unavailable):
+        await reader.read("quiet")
+    assert not store._hub._watches and not store._hub._groups

@@ -130,6 +130,22 @@ async def test_waits_for_the_window() -> None:
         await raw.close()
 
 
+async def test_small_messages_share_frames() -> None:
+    async with serving() as (_, port, _s):
+        raw = await Raw.open(port)
+        head = [(name, b"/test.Service/Alike" if name == b":path" else value) for name, value in REQUEST]
+        raw.send(request_frames(1, b"100 500", head))
+        sizes, data = [], b""
+        while len(data) < 100 * (5 + 7 + 500):
+            found = await raw.until(frames.DATA)
+            assert found is not None
+            sizes.append(len(found[3]))
+            data += found[3]
+        assert data == b"".join(b"\0\0\0\x01\xfb%06d:" % number + b"e" * 500 for number in range(100))
+        assert sizes[:-1] == [frames.FRAME_BYTES_MAX] * 3
+        await raw.close()
+
+
 async def test_a_request_byte_by_byte() -> None:
     async with serving() as (_, port, _s):
         raw = await Raw.open(port, greet=False)

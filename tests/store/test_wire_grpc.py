@@ -57,6 +57,18 @@ async def test_a_stream_larger_than_all_windows() -> None:
         assert numbers == list(range(600))
 
 
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+@pytest.mark.parametrize(("count", "size"), [(1, 0), (300, 20), (1_000, 700), (1_000, 9_000), (5, 1_500_000)])
+async def test_messages_that_end_alike(count: int, size: int, compression: grpc.Compression) -> None:
+    async with serving() as (server, port, services), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.unary_stream("/test.Service/Alike")
+        messages = [message async for message in call(b"%d %d" % (count, size), compression=compression)]
+        assert messages == [b"%06d:" % number + b"e" * size for number in range(count)]
+        assert server.methods["/test.Service/Alike"].calls.sent == count
+        if compression is grpc.Compression.NoCompression:
+            assert (services.congested > 0) == (count * size > 2 << 20)
+
+
 async def test_both_directions() -> None:
     async with serving() as (_, port, _s), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = channel.stream_stream("/test.Service/Chat")()

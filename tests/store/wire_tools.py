@@ -35,10 +35,10 @@ class Message:
 
 
 class Services:
-    """`cancelled`: how many handlers were."""
+    """`cancelled`: how many handlers were. `congested`: how often a call was."""
 
     def __init__(self) -> None:
-        self.cancelled = 0
+        self.cancelled = self.congested = 0
 
     async def echo(self, request: Message, call: Call) -> Message:
         return request
@@ -65,6 +65,15 @@ class Services:
         for number in range(int(request.data)):
             await call.send_message(b"%09d:" % number * 1000)
 
+    async def alike(self, request: Message, call: Call) -> None:
+        """As many messages as the request says first, that end in as many bytes as it says then."""
+        count, size = map(int, request.data.split())
+        beginnings, posted = [b"%06d:" % number for number in range(count)], 0
+        while posted < count:
+            await call.drained()
+            posted += call.post_alike(beginnings[posted:], b"e" * size)
+            self.congested += posted < count
+
     async def chat(self, call: Call) -> None:
         async for request in call:
             await call.send_message(request)
@@ -81,6 +90,7 @@ class Services:
             of("LaterInline", self.later, inline=True),
             of("Fail", self.fail, inline=True),
             of("Count", self.count, server_streams=True),
+            of("Alike", self.alike, server_streams=True),
             of("Chat", self.chat, client_streams=True, server_streams=True),
         ]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from pilothouse.store.durations import Durations
 
@@ -161,6 +161,31 @@ class Watch(Protocol):
         ...
 
     async def cancel(self) -> None: ...
+
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Taker(Protocol[T_contra]):
+    """Who is handed what watches bring, each known by a name of the taker's. It is called amid a commit: it must not raise."""
+
+    def take(self, watches: Sequence[T_contra], batch: WatchBatch) -> int:
+        """One batch for all of `watches`. Returns how many of them took it; to the others it is brought to be read."""
+        ...
+
+    def behind(self, watch: T_contra) -> None:
+        """The watch is not handed over any more: there is something to be read."""
+        ...
+
+
+class HandedWatch(Watch, Protocol):
+    """A watch that costs neither a task nor a turn of the loop while it has caught up and its taker keeps up."""
+
+    def hand_to(self, taker: Taker[T], name: T) -> bool:
+        """Batches go to `taker` from now on, unless there is something to be read. Returns whether they do; then nobody may
+        read until the taker is told `behind`."""
+        ...
 
 
 class StoreError(Exception):
@@ -322,6 +347,17 @@ class Maintained(Store, Protocol):
     def leases_expired(self) -> int:
         """Since the start."""
         ...
+
+    def watch(
+        self,
+        key: bytes,
+        range_end: bytes = b"",
+        *,
+        start_revision: int = 0,
+        prev_kv: bool = False,
+        no_put: bool = False,
+        no_delete: bool = False,
+    ) -> HandedWatch: ...
 
     def watching(self) -> Watching: ...
 

@@ -1,6 +1,6 @@
 """Watches. One that has caught up is in the group of all watches that ask for the same, and a commit's events are put together
-once for each group. One that begins in the past, or does not read what it is brought, reads the history at its own pace until
-it has caught up; where compaction overtakes it, it ends.
+once for each group, and handed once to whoever takes them for several watches. One that begins in the past, or does not read what
+it is brought, reads the history at its own pace until it has caught up; where compaction overtakes it, it ends.
 """
 
 from __future__ import annotations
@@ -8,11 +8,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pilothouse.clock import Clock
 from pilothouse.store.embedded.state import State, inside
-from pilothouse.store.interface import Compacted, Event, KeyValue, StoreError, WatchBatch, Watching, prefix_end
+from pilothouse.store.interface import (
+    Compacted,
+    Event,
+    KeyValue,
+    StoreError,
+    T,
+    Taker,
+    WatchBatch,
+    Watching,
+    prefix_end,
+)
 
 BACKLOG_EVENTS, BACKLOG_BYTES = 4_096, 4 << 20  # more than that is not kept for a reader
 _SLICE = 1_000  # revisions or events of history that are read in one go
@@ -65,7 +75,27 @@ class Group:
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
-        self.watches: dict[EmbeddedWatch, None] = {}
+        self.watches: dict[EmbeddedWatch, None] = {}  # that are read
+        self.handed: dict[Taker[Any], dict[EmbeddedWatch, Any]] = {}  # with their names
+
+    def remove(self, watch: EmbeddedWatch) -> None:
+        if watch.taker is None:
+            self.watches.pop(watch, None)
+            return
+        handed = self.handed[watch.taker]
+        del handed[watch]
+        if not handed:
+            del self.handed[watch.taker]
+
+    def deliver(self, batch: WatchBatch) -> None:
+        size = _size(batch.events)
+        for watch in list(self.watches):
+            watch.offer(batch, size)
+        for taker, watches in list(self.handed.items()):
+            taken = taker.take(list(watches.values()), batch)
+            if taken < len(watches):
+                for watch in list(watches)[taken:]:
+                    watch.give_back(batch, size)
 
 
 class EmbeddedWatch:
@@ -79,6 +109,8 @@ class EmbeddedWatch:
         self._backlog = self._backlog_bytes = 0
         self._wanted: asyncio.Future[None] | None = None
         self._progress = False
+        self.taker: Taker[Any] | None = None  # it is handed to
+        self._name: Any = None  # for that
         self._ended = False
         self._error: StoreError | None = None
         if start > hub.durable:
@@ -116,6 +148,22 @@ class EmbeddedWatch:
         self._backlog_bytes += size
         self._wake()
 
+    def hand_to(self, taker: Taker[T], name: T) -> bool:
+        if not self._caught_up or self._queue or self._ended or self._next > self._hub.durable + 1:
+            return False
+        self._hub.hand(self, taker, name)
+        self.taker, self._name = taker, name
+        return True
+
+    def give_back(self, batch: WatchBatch, size: int = 0) -> None:
+        """The taker did not take this."""
+        taker, name = self.taker, self._name
+        assert taker is not None
+        self._hub.take_back(self)
+        self.taker = self._name = None
+        self._offer(batch, size)
+        taker.behind(name)
+
     def _wake(self) -> None:
         if self._wanted is not None and not self._wanted.done():
             self._wanted.set_result(None)
@@ -125,6 +173,9 @@ class EmbeddedWatch:
             self._ended, self._error = True, error
             self._hub.forget(self)
             self._wake()
+            if self.taker is not None and error is not None:
+                self.taker.behind(self._name)
+            self.taker = self._name = None
 
     @property
     def caught_up(self) -> bool:
@@ -192,7 +243,10 @@ class EmbeddedWatch:
             self._progress = True
             return
         batch = WatchBatch([], self._hub.durable)
-        if self._queue and not self._queue[-1][0].events:
+        if self.taker is not None:
+            if not self.taker.take([self._name], batch):
+                self.give_back(batch)
+        elif self._queue and not self._queue[-1][0].events:
             self._queue[-1] = (batch, 0)  # the last one was not read yet
         else:
             self._offer(batch)
@@ -235,6 +289,17 @@ class Hub:
             self._prefix_lengths = sorted({len(prefix) for prefix in self._by_prefix})
         group.watches[watch] = None
 
+    def hand(self, watch: EmbeddedWatch, taker: Taker[T], name: T) -> None:
+        """The watch, which has joined, is not read any more."""
+        group = self._groups[watch.selection]
+        del group.watches[watch]
+        group.handed.setdefault(taker, {})[watch] = name
+
+    def take_back(self, watch: EmbeddedWatch) -> None:
+        group = self._groups[watch.selection]
+        group.remove(watch)
+        group.watches[watch] = None
+
     def _home(self, group: Group) -> tuple[dict[bytes, list[Group]] | None, bytes]:
         key, range_end = group.selection.key, group.selection.range_end
         if not range_end:
@@ -251,10 +316,10 @@ class Hub:
 
     def leave(self, watch: EmbeddedWatch) -> None:
         group = self._groups.get(watch.selection)
-        if group is None or watch not in group.watches:
+        if group is None:
             return
-        del group.watches[watch]
-        if group.watches:
+        group.remove(watch)
+        if group.watches or group.handed:
             return
         del self._groups[watch.selection]
         home, name = self._home(group)
@@ -288,9 +353,7 @@ class Hub:
         for group, events in found.items():
             events = group.selection.shape(events)
             if events:
-                batch, size = WatchBatch(events, durable), _size(events)
-                for watch in list(group.watches):
-                    watch.offer(batch, size)
+                group.deliver(WatchBatch(events, durable))
 
     def end(self, error: StoreError) -> None:
         for watch in list(self._watches):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -55,7 +55,7 @@ class GatewayCall:
         self.head = head_of((*pseudo, *fields, (b"grpcgateway-accept", b"*/*")))
         self.connection = _Connection()
         self.done = False
-        self.answers: asyncio.Queue[bytes | None] = asyncio.Queue(_ANSWERS_MAX)
+        self.answers: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._messages = messages
 
     def __aiter__(self) -> GatewayCall:
@@ -73,12 +73,24 @@ class GatewayCall:
     def post_message(self, message: Any) -> None:
         self.answers.put_nowait(_bytes(message))
 
+    def post_alike(self, beginnings: Sequence[bytes], rest: bytes) -> int:
+        for number, beginning in enumerate(beginnings):
+            if self.congested:
+                return number
+            self.post_message((beginning, rest))
+        return len(beginnings)
+
     async def send_message(self, message: Any) -> None:
-        await self.answers.put(_bytes(message))
+        self.post_message(message)
+        await self.drained()
+
+    @property
+    def congested(self) -> bool:
+        return self.answers.qsize() >= _ANSWERS_MAX
 
     async def drained(self) -> None:
-        while self.answers.full():
-            await asyncio.wait_for(self.answers.join(), None)
+        while self.congested:
+            await self.answers.join()
 
 
 def _bytes(message: Any) -> bytes:

@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from pilothouse.store.etcd import encoding
 from pilothouse.store.etcd.context import Context
-from pilothouse.store.interface import Compacted, Event, StoreError
-from pilothouse.store.interface import Watch as StoreWatch
+from pilothouse.store.interface import Compacted, Event, HandedWatch, StoreError, WatchBatch
 from pilothouse.store.wire.call import Call
 from pilothouse.store.wire.rpc import RpcError
 
@@ -51,15 +50,23 @@ class Watch:
 class _One:
     """One watch of a stream."""
 
-    __slots__ = ("fragment", "notify", "notify_due", "source", "task")
+    __slots__ = ("field", "fragment", "id", "notify", "notify_due", "source", "task")
 
-    def __init__(self, source: StoreWatch, notify: bool, fragment: bool) -> None:
+    def __init__(self, watch_id: int, source: HandedWatch, notify: bool, fragment: bool) -> None:
+        self.id, self.field = watch_id, _id_field(watch_id)
         self.source, self.notify, self.fragment = source, notify, fragment
         self.notify_due = False  # the next batch without events is for the client
         self.task: asyncio.Task[None] | None = None
 
 
+def _id_field(watch_id: int) -> bytes:
+    return b"\x10" + encoding.varint(watch_id) if watch_id else b""
+
+
 class _Stream:
+    """What its watches bring is handed to the stream at once. Where that cannot be, because the client does not keep up or the
+    watch reads the history, a task reads it at the client's pace."""
+
     def __init__(self, service: Watch, call: Call) -> None:
         self._service, self._call, self._context = service, call, service.context
         self._watches: dict[int, _One] = {}
@@ -92,8 +99,7 @@ class _Stream:
 
     def _post(self, revision: int, watch_id: int, rest: bytes = b"") -> None:
         header = self._context.header.field(revision)
-        number = b"\x10" + encoding.varint(watch_id) if watch_id else b""
-        self._call.post_message((header, number, rest))
+        self._call.post_message((header, _id_field(watch_id), rest))
 
     async def _refuse(self, reason: str) -> None:
         revision = await self._context.store.revision()
@@ -129,9 +135,10 @@ class _Stream:
             key, range_end, start_revision=request.start_revision, prev_kv=request.prev_kv,
             no_put=_NOPUT in filters, no_delete=_NODELETE in filters,
         )  # fmt: skip
-        one = self._watches[watch_id] = _One(source, request.progress_notify, request.fragment)
+        one = self._watches[watch_id] = _One(watch_id, source, request.progress_notify, request.fragment)
         self._post(await self._context.store.revision(), watch_id, b"\x18\x01")
-        one.task = asyncio.create_task(self._pump(watch_id, one), name="etcd watch")
+        if not source.hand_to(self, one):
+            self.behind(one)
         if one.notify and self._notifier is None:
             self._notifier = asyncio.create_task(self._notify(), name="etcd watch progress")
 
@@ -145,24 +152,43 @@ class _Stream:
         self._arrived(watch_id, None)
         self._post(await self._context.store.revision(), watch_id, b"\x20\x01")
 
-    async def _pump(self, watch_id: int, one: _One) -> None:
-        """From the store to the stream, at the client's pace."""
+    def take(self, watches: Sequence[_One], batch: WatchBatch) -> int:
+        events, revision = batch
+        if self._call.congested:
+            return 0
+        if not events:
+            for one in watches:
+                self._progressed(one, revision)
+            return len(watches)
+        whole, taken = self._service.encoded(events), 1
+        if len(whole) >= self._context.config.max_request_bytes:
+            watches = watches[:1]  # which is all that the client is likely to have room for
+        if len(whole) >= self._context.config.max_request_bytes and watches[0].fragment:
+            self._send_fragments(watches[0].id, events, revision)
+        else:
+            header = self._context.header.field(revision)
+            taken = self._call.post_alike([header + one.field for one in watches], whole)
+        for one in watches[:taken]:
+            one.notify_due = False
+        self._context.counts.events += taken * len(events)
+        return taken
+
+    def behind(self, watch: _One) -> None:
+        watch.task = asyncio.create_task(self._pump(watch), name="etcd watch")
+
+    async def _pump(self, one: _One) -> None:
+        """From the store to the stream at the client's pace, until the watch can be handed over."""
         try:
-            async for events, revision in one.source:
-                if events:
-                    one.notify_due = False
-                    await self._call.drained()
-                    self._send_events(watch_id, one, events, revision)
-                    continue
-                if one.notify_due:
-                    one.notify_due = False
-                    await self._call.drained()
-                    self._post(revision, watch_id)
-                self._arrived(watch_id, revision)
+            async for batch in one.source:
+                await self._call.drained()
+                self.take([one], batch)
+                if one.source.hand_to(self, one):
+                    one.task = None
+                    return
         except Compacted as error:
-            self._gone(watch_id, b"\x20\x01\x28" + encoding.varint(error.revision))
+            self._gone(one.id, b"\x20\x01\x28" + encoding.varint(error.revision))
         except StoreError as error:
-            self._gone(watch_id, b"\x20\x01" + encoding.field(b"\x32", str(error).encode()))
+            self._gone(one.id, b"\x20\x01" + encoding.field(b"\x32", str(error).encode()))
 
     def _gone(self, watch_id: int, rest: bytes) -> None:
         """The store ended the watch. As with etcd, the header of this answer is without a revision."""
@@ -170,13 +196,8 @@ class _Stream:
         self._arrived(watch_id, None)
         self._post(0, watch_id, rest)
 
-    def _send_events(self, watch_id: int, one: _One, events: Sequence[Event], revision: int) -> None:
-        whole = self._service.encoded(events)
+    def _send_fragments(self, watch_id: int, events: Sequence[Event], revision: int) -> None:
         limit, start, size = self._context.config.max_request_bytes, 0, 0
-        self._context.counts.events += len(events)
-        if not one.fragment or len(whole) < limit:
-            self._post(revision, watch_id, whole)
-            return
         fields = encoding.events_fields(events)
         for at, data in enumerate(fields):
             if size and size + len(data) >= limit:
@@ -200,6 +221,12 @@ class _Stream:
         self._round_revision = 0
         for one in list(self._watches.values()):
             one.source.request_progress()
+
+    def _progressed(self, one: _One, revision: int) -> None:
+        if one.notify_due:
+            one.notify_due = False
+            self._post(revision, one.id)
+        self._arrived(one.id, revision)
 
     def _arrived(self, watch_id: int, revision: int | None) -> None:
         """A watch has come up to `revision`, or is no more."""

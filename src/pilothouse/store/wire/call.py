@@ -12,7 +12,7 @@ import gzip
 import logging
 import zlib
 from collections import deque
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 _PREFIX: Final = Struct(">BI")
 _COMPRESS_FROM_BYTES: Final = 1024
+_UNCOPIED_BYTES: Final = 256
+_ALIKE_BYTES: Final = 128 << 10  # that are sent together before it is asked how much of them waits
 _AT_ONCE: Final = 64  # pieces of a response that are joined; of more, each time the connection takes some
 
 
@@ -199,6 +201,18 @@ class Call(Stream):
             self.send_header()
         self.send(self._framed(message))
 
+    def post_alike(self, beginnings: Sequence[bytes], rest: bytes) -> int:
+        """Sends or queues responses that differ only in how they begin, until the call is congested. Returns how many."""
+        if not self._headers_sent and not self.done:
+            self.send_header()
+        some = 1 + _ALIKE_BYTES // (len(rest) + 1)
+        for at in range(0, len(beginnings), some):
+            if self.congested:
+                return at
+            if not self.done:
+                self.send(*self._framed_alike(beginnings[at : at + some], rest))
+        return len(beginnings)
+
     def send_header(self) -> None:
         """Tells the client that its call was accepted, before the first response."""
         self._headers_sent = True
@@ -212,6 +226,16 @@ class Call(Stream):
             data = gzip.compress(b"".join(parts), 1, mtime=0)
             return _PREFIX.pack(1, len(data)) + data
         return b"".join((_PREFIX.pack(0, size), *parts))
+
+    def _framed_alike(self, beginnings: Sequence[bytes], rest: bytes) -> list[bytes]:
+        """Each message in one piece, or in two where the second is large: that one is the same for all, and not copied."""
+        if self.head.encoding == "gzip":
+            return [self._framed((beginning, rest)) for beginning in beginnings]
+        self.method.calls.sent += len(beginnings)
+        pack, size = _PREFIX.pack, len(rest)
+        if size < _UNCOPIED_BYTES:
+            return [pack(0, len(beginning) + size) + beginning + rest for beginning in beginnings]
+        return [part for beginning in beginnings for part in (pack(0, len(beginning) + size) + beginning, rest)]
 
     def _succeed(self, response: Any) -> None:
         self._end(Status.OK)

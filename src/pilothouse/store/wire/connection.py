@@ -66,6 +66,7 @@ class Connection(Sending):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.encrypted = transport.get_extra_info("sslcontext") is not None
         limits = self.limits
         self.write(
             frames.settings(

@@ -1,15 +1,17 @@
-"""`Sending`: the sending half of an HTTP/2 connection. What is written in one turn of the loop goes out together; data obeys the
-windows of its stream and of the connection.
+"""`Sending`: the sending half of an HTTP/2 connection. What is written in one turn of the loop goes out together, and the data
+of a stream in as few frames as can be; it obeys the windows of its stream and of the connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from pilothouse.store.wire import frames
 
 _TURN_BYTES: Final = 256 << 10
+_JOINED_BYTES_MAX: Final = 64 << 10  # of data; more is given to the socket in its pieces, because to copy it costs more
 
 
 class Limits(Protocol):
@@ -38,13 +40,16 @@ class Sending(asyncio.Protocol):
         self.limits = limits
         self.running = 0
         self.blocked: dict[Flow, None] = {}  # wait for the connection's window or the socket
+        self._ready: dict[Flow, None] = {}  # have something to send with the next flush
         self.window = self.peer_window = frames.WINDOW_DEFAULT
         self.peer_frame_bytes = frames.FRAME_BYTES_MAX
         self.paused = False
         self.sent_bytes = 0
         self.ping_strikes = 0  # of the peer, since something else was sent
         self.transport: asyncio.Transport
-        self._out: list[bytes] = []
+        self.encrypted = False
+        self._flush_due = False
+        self._out: list[bytes | memoryview] = []
         self._turn_bytes = 0  # of data, in `_out`
 
     @property
@@ -58,16 +63,33 @@ class Sending(asyncio.Protocol):
         raise NotImplementedError
 
     def write(self, data: bytes) -> None:
-        if not self._out:
+        if not self._flush_due:
+            self._flush_due = True
             self.loop.call_soon(self.flush)
         self._out.append(data)
 
+    def pump_soon(self, stream: Flow) -> None:
+        """The stream sends in the next turn but one, so that whoever hears in the next of what it tells answers in one write with
+        it: one commit brings events to watches and answers to writers."""
+        self._ready[stream] = None
+        if not self._flush_due:
+            self._flush_due = True
+            self.loop.call_soon(self.loop.call_soon, self.flush)
+
     def flush(self) -> None:
-        out, self._out, self._turn_bytes = self._out, [], 0
+        if self._ready:
+            ready, self._ready = self._ready, {}
+            for stream in ready:
+                stream.pump()
+        self._flush_due = False
+        out, large = self._out, self._turn_bytes > _JOINED_BYTES_MAX
+        self._out, self._turn_bytes = [], 0
         if out and not self.transport.is_closing():
-            data = b"".join(out)
-            self.sent_bytes += len(data)
-            self.transport.write(data)
+            self.sent_bytes += sum(map(len, out))
+            if large and not self.encrypted:  # each piece would be a record of its own
+                self.transport.writelines(out)
+            else:
+                self.transport.write(b"".join(out))
             if self.blocked and not self.paused:
                 self.pump_blocked()
 
@@ -79,23 +101,14 @@ class Sending(asyncio.Protocol):
             kind, first, block = frames.CONTINUATION, 0, block[self.peer_frame_bytes :]
         self.write(frames.frame(kind, first | frames.END_HEADERS, stream_id, block))
 
-    def send_now(self, stream: Flow, data: bytes) -> bool:
-        """Whether all of `data` could be sent at once."""
-        size = len(data)
-        if size > stream.window or size > self.window or size > self.peer_frame_bytes or self.paused:
-            return False
-        self.send_data(stream, data)
-        return True
-
-    def send_data(self, stream: Flow, data: bytes) -> None:
-        """`data` fits into the windows and a frame."""
-        size = len(data)
+    def send_data(self, stream: Flow, pieces: Sequence[bytes | memoryview], size: int) -> None:
+        """One frame of `size` bytes, which the windows allow."""
         stream.window -= size
         self.window -= size
         self._turn_bytes += size
         self.ping_strikes = 0
         self.write(frames.HEADER.pack(size >> 16, size & 0xFFFF, frames.DATA, 0, stream.id))
-        self._out.append(data)
+        self._out += pieces
 
     def send_whole(self, stream: Flow, headers: bytes, data: bytes, trailers: bytes) -> bool:
         """Headers, data and trailers where they all fit. Whether they did."""

@@ -12,6 +12,7 @@ from pilothouse.store.wire.frames import Code
 from pilothouse.store.wire.sending import Sending
 
 BACKLOG_BYTES_MAX: Final = 1 << 20  # what may wait for the peer's window before `drained` makes the sender wait
+_TURN_BYTES: Final = 256 << 10  # more than that does not wait for others
 
 
 class Stream:
@@ -25,7 +26,7 @@ class Stream:
         self.window = connection.peer_window
         self.received_end = False
         self.done = False  # the answer is complete, or the stream was reset
-        self._waiting: deque[bytes] | None = None
+        self._waiting: deque[bytes | memoryview] | None = None
         self._source: Iterator[bytes] | None = None  # of what comes after that
         self._backlog = 0
         self._ending: bytes | None = None  # the header block that ends the stream once all is sent
@@ -57,17 +58,18 @@ class Stream:
         if end:
             self._finish()
 
-    def send(self, data: bytes) -> None:
-        """Sends or queues `data`."""
+    def send(self, *pieces: bytes) -> None:
+        """Sends `pieces` soon, together with what else there will be by then, or queues them."""
         if self.done:
             return
-        if self._waiting is None and self.connection.send_now(self, data):
-            return
-        if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append(data)
-        self._backlog += len(data)
-        self.pump()
+        waiting = self._waiting
+        if waiting is None:
+            waiting = self._waiting = deque()
+            self.connection.pump_soon(self)
+        waiting += pieces
+        self._backlog += sum(map(len, pieces))
+        if self._backlog >= _TURN_BYTES:
+            self.pump()
 
     def send_from(self, source: Iterator[bytes]) -> None:
         """Sends all of `source`, which is asked for more as the windows and the socket take it."""
@@ -103,19 +105,23 @@ class Stream:
             return
         connection = self.connection
         while waiting or self._more(waiting):
-            data = waiting[0]
             room = min(self.window, connection.window, connection.peer_frame_bytes)
             if room <= 0 or connection.paused:
                 if connection.window <= 0 or connection.paused:
                     connection.blocked[self] = None
                 break
-            if len(data) <= room:
-                waiting.popleft()
-            else:
-                waiting[0] = data[room:] if len(data) <= 4 * room else memoryview(data)[room:]  # type: ignore[assignment]
-                data = data[:room]
-            self._backlog -= len(data)
-            connection.send_data(self, data)
+            pieces: list[bytes | memoryview] = []
+            left = room
+            while waiting and left:
+                data = waiting.popleft()
+                if len(data) > left:
+                    view = memoryview(data)
+                    waiting.appendleft(view[left:])
+                    data = view[:left]
+                pieces.append(data)
+                left -= len(data)
+            self._backlog -= room - left
+            connection.send_data(self, pieces, room - left)
         if self._drained and self._backlog <= BACKLOG_BYTES_MAX:
             self._wake()
         if not waiting and self._source is None:
@@ -124,7 +130,7 @@ class Stream:
                 connection.send_block(self.id, self._ending, end=True)
                 self._finish()
 
-    def _more(self, waiting: deque[bytes]) -> bool:
+    def _more(self, waiting: deque[bytes | memoryview]) -> bool:
         """Whether there is more to send now."""
         if self._source is None:
             return False
@@ -138,6 +144,11 @@ class Stream:
         waiting.append(data)
         self._backlog += len(data)
         return True
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much waits for the peer that no more should be sent."""
+        return self._backlog > BACKLOG_BYTES_MAX
 
     async def drained(self) -> None:
         """Returns once the peer has taken most of what was sent, or will never."""
