@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,12 +19,12 @@ from pilothouse.store.embedded.commits import Commits
 from pilothouse.store.embedded.disk import Disk
 from pilothouse.store.embedded.export import exporting, hash_versions
 from pilothouse.store.embedded.files import Files
+from pilothouse.store.embedded.freeing import Freeing
 from pilothouse.store.embedded.hashes import CompactionHashes
 from pilothouse.store.embedded.lease import Leases
 from pilothouse.store.embedded.loading import Loading
 from pilothouse.store.embedded.quota import LEASE_COST, QUOTA_BYTES, Quota
 from pilothouse.store.embedded.rules import MAX_OPS, MAX_REQUEST_BYTES, judge
-from pilothouse.store.embedded.snapshot import slices
 from pilothouse.store.embedded.txn import carry_out, remove
 from pilothouse.store.embedded.view import Answer, View, needs_all, point
 from pilothouse.store.embedded.watch import EmbeddedWatch, Hub, Selection
@@ -53,12 +52,9 @@ from pilothouse.store.interface import (
     Watching,
 )
 
-log = logging.getLogger(__name__)
-
 _SLICE = 2_000  # events or keys that are handled in one go, about a millisecond's worth
 _CHECKPOINT_S = 300.0  # how often what is left of long leases is written down, as etcd does
 _RETRY_S = 1.0
-_GARBAGE_BYTES = 4 << 20  # less is not worth a snapshot
 _RECORD_BYTES = 64  # more than any record without a value takes
 
 
@@ -122,7 +118,6 @@ class EmbeddedStore:
         for lease, (ttl_s, left_s) in loaded.leases.items():
             self._leases.set(lease, ttl_s, left_s)
         self._hashes = CompactionHashes(self._state, clock, wanted=hash_compactions)
-        self._snapshot_every, self._snapshot_at = snapshot_every, self._state.applied
         worker = clock.worker("store") if disk is not None else None
         self._commits = Commits(disk, worker, lambda: self._state.applied, self._deliver, self._fail)
         self.term = loaded.term + 1
@@ -134,10 +129,9 @@ class EmbeddedStore:
         self._set_timer()
         self._ended: StoreError | None = None  # what every call raises from now on
         self._closed = False
-        self._freeing: asyncio.Task[None] | None = None
-        self._free_again = self._defragment = False
+        self._freeing = Freeing(self._state, self._commits, disk, self._hashes, clock, self._facts, snapshot_every)
         if self._state.prunable:
-            self._free()
+            self._freeing.begin()
 
     # Reads
 
@@ -234,6 +228,7 @@ class EmbeddedStore:
     def _fail(self, error: StoreError) -> None:
         if self._ended is None:
             self._ended = error
+        self._freeing.stop()
         self._hub.end(error)
 
     # Watches
@@ -347,77 +342,23 @@ class EmbeddedStore:
         state.compacted = revision
         self._note(records.encode_compact(revision))
         await self._commits.wait()
-        self._free()
+        self._freeing.begin()
         if physical:
-            await self._freed()
+            await self._freeing.finished()
 
     async def defragment(self) -> None:
         self._check_open()
-        self._defragment = True
-        self._free()
-        await self._freed()
-
-    async def _freed(self) -> None:
-        if self._freeing is not None:
-            await asyncio.shield(self._freeing)
-
-    @property
-    def _disk_bytes(self) -> int:
-        return self._disk.snapshot_bytes + self._disk.log_bytes if self._disk is not None else self._state.size
-
-    def _free(self) -> None:
-        self._free_again = True
-        if self._freeing is None or self._freeing.done():
-            self._freeing = asyncio.create_task(self._free_all(), name="store compaction")
-
-    async def _free_all(self) -> None:
-        try:
-            while self._free_again and self._ended is None:
-                self._free_again = False
-                await self._hashes.compute()
-                while self._state.prunable:
-                    self._state.prune(_SLICE)
-                    await self._clock.sleep(0)
-                wanted, self._defragment = self._defragment, False
-                if wanted or self._disk_bytes > 2 * self._state.size + _GARBAGE_BYTES:
-                    await self._snapshot()
-        except StoreError as error:
-            log.warning("compaction gave up: %s", error)
-        except OSError as error:
-            log.warning("no snapshot could be written: %s", error)
+        self._freeing.begin(snapshot=True)
+        await self._freeing.finished()
 
     def _deliver(self, durable: int) -> None:
         before = self._hub.durable
         self._hub.deliver(durable)
         self._state.history.pack(durable - before, durable)
-        if 0 < self._snapshot_every <= durable - self._snapshot_at and not self._defragment:
-            self._snapshot_at = durable
-            self._defragment = True
-            self._free()
-
-    async def _snapshot(self) -> None:
-        """Replaces the logs so far. Nothing is pruned while it is written."""
-        if self._disk is None:
-            return
-        oldest = self._state.floor - 1
-        self._state.pin(oldest)
-        try:
-            file, last = await self._commits.rotate()
-            loop = asyncio.get_running_loop()
-            try:
-                async for payload in slices(self._state, last, self._clock):
-                    if self._ended is not None:
-                        return
-                    await loop.run_in_executor(None, file.add, payload)
-                await loop.run_in_executor(None, file.add, self._facts() + records.encode_end(last))
-                await loop.run_in_executor(None, file.finish)
-            finally:
-                file.abandon()
-        finally:
-            self._state.unpin(oldest)
+        self._freeing.written(durable)
 
     def _facts(self) -> bytes:
-        """What there is beside the keys. It may be newer than the snapshot: the log that follows says the same again."""
+        """The records of what there is beside the keys."""
         parts = [records.encode_lease(*lease) for lease in self._leases.checkpoint(_CHECKPOINT_S)]
         parts += [records.encode_meta(name, value) for name, value in self._meta.items()]
         return b"".join(parts) + records.encode_term(self.term)
@@ -435,7 +376,7 @@ class EmbeddedStore:
     async def status(self) -> Status:
         self._check_open()
         return Status(
-            self._hub.durable, self._disk_bytes, self._state.size, self.index, self.term, self._state.compacted
+            self._hub.durable, self._freeing.disk_bytes, self._state.size, self.index, self.term, self._state.compacted
         )
 
     def watching(self) -> Watching:
@@ -492,8 +433,8 @@ class EmbeddedStore:
         if self._timer is not None:
             self._timer.cancel()
         self._checkpoint.cancel()
-        if self._freeing is not None:
-            await self._freeing
+        self._freeing.stop()
+        await self._freeing.finished()
         await self._commits.close()
         self._hub.end(self._ended)
         if self._disk is not None:
