@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import google_crc32c
 import orjson
 import pytest
 from click.testing import CliRunner
@@ -21,13 +22,15 @@ from pilothouse.bootstrap.directory import ClusterDirectory
 from pilothouse.bootstrap.failures import ClusterError
 from pilothouse.cli.commands import root
 from pilothouse.clock import RealClock
+from pilothouse.store.bolt.reader import Reader
 from pilothouse.store.embedded import EmbeddedStore, open_store
 from pilothouse.store.etcd.auth.book import META, Book, Permission, User
 from pilothouse.store.interface import Delete, Op, Put, StoreError, Unavailable
 from pilothouse.store.remote import Options, open_remote
 from pilothouse.store.remote.snapshot import download
 from pilothouse.store.snapshots.restore import BadSnapshot, Status, inspect, restore
-from pilothouse.store.snapshots.save import save
+from pilothouse.store.snapshots.save import checksum, save
+from pilothouse.store.snapshots.schema import NOT_HASHED
 from real_etcd import Etcd, program
 
 BOOK = Book(
@@ -105,6 +108,30 @@ async def test_it_is_of_one_moment_while_the_store_goes_on(tmp_path: Path) -> No
     assert revision < await store.revision()
     await again.close()
     await store.close()
+
+
+async def test_the_hash_is_of_all_that_is_in_a_snapshot(tmp_path: Path) -> None:
+    """But for what changes by itself, as with etcd's Hash."""
+    store = await open_store(None, RealClock())
+    found = [await checksum(store)]
+    for change in (
+        store.put(Put(b"a", b"1")), store.lease_grant(600, 5), store.set_meta(META, BOOK.dump()),
+        store.set_alarm("NOSPACE", True),
+    ):  # fmt: skip
+        await change
+        found.append(await checksum(store))
+    assert len(set(found)) == 5
+    await save(store, tmp_path / "a.db")
+    await store.close()
+    size = (tmp_path / "a.db").stat().st_size - 32
+    said = 0
+    with Reader(tmp_path / "a.db", size) as db:
+        for name in sorted(db.names):
+            said = google_crc32c.extend(said, name)
+            for key, value in db.bucket(name):
+                if (name, key) not in NOT_HASHED:
+                    said = google_crc32c.extend(google_crc32c.extend(said, key), value)
+    assert found[-1] == said
 
 
 async def test_what_is_no_snapshot_is_refused(tmp_path: Path) -> None:

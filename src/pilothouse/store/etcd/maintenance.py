@@ -75,8 +75,8 @@ class Maintenance:
     async def hash(self, request: Any, call: Call) -> Any:
         self._guard.check_admin(call)
         with timed(self._context.counts.hashes, self._context.clock):
-            found = await self._store.hash_kv()
-        return await self._context.headed(pb.HashResponse, hash=found.hash)
+            found = await save.checksum(self._store, self._context.header.member_id)
+        return await self._context.headed(pb.HashResponse, hash=found)
 
     async def hash_kv(self, request: Any, call: Call) -> Any:
         self._guard.check_admin(call)
@@ -89,14 +89,11 @@ class Maintenance:
     async def snapshot(self, request: Any, call: Call) -> None:
         self._guard.check_admin(call)
         directory, version = self._context.config.directory, schema.STORAGE_VERSION
-        header = self._context.header
-        message = header.message(await self._store.revision())
-        chunks = save.chunks(self._store, directory if directory.is_dir() else None, header.member_id)
+        member = self._context.header.member_id
+        chunks = save.chunks(self._store, directory if directory.is_dir() else None, member)
         with timed(self._context.counts.snapshots, self._context.clock):
             async for blob, left in chunks:
-                await call.send_message(
-                    pb.SnapshotResponse(header=message, remaining_bytes=left, blob=blob, version=version)
-                )
+                await call.send_message(pb.SnapshotResponse(remaining_bytes=left, blob=blob, version=version))
 
     async def move_leader(self, request: Any, call: Call) -> Any:
         self._guard.check_admin(call)

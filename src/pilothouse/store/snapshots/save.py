@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
@@ -39,6 +39,35 @@ async def chunks(store: Maintained, directory: Path | None = None, member: int =
             left -= len(blob)
             yield Chunk(blob, left)
         yield Chunk(digest.digest(), 0)
+
+
+async def checksum(store: Maintained, member: int = MEMBER) -> int:
+    """CRC-32C of all that the store's database holds, but for what changes by itself: what etcd's Hash answers with."""
+    async with store.export() as export:
+        buckets, found = schema.buckets_of(export, member), 0
+        for name in schema.BUCKETS:
+            if name != schema.KEY:
+                kept = [entry for entry in sorted(buckets[name].items()) if (name, entry[0]) not in schema.NOT_HASHED]
+                found = _extended(found, name, kept)
+                continue
+            found = _extended(found, name, ())
+            async for some in export.versions:
+                for at in range(0, len(some), _SLICE):
+                    found = await asyncio.to_thread(_extended_by, found, some[at : at + _SLICE])
+        return found
+
+
+def _extended_by(found: int, versions: list[Version]) -> int:
+    return _extended(found, b"", map(database_entry, versions))
+
+
+def _extended(found: int, name: bytes, entries: Iterable[tuple[bytes, bytes]]) -> int:
+    import google_crc32c
+
+    found = google_crc32c.extend(found, name)
+    for key, value in entries:
+        found = google_crc32c.extend(google_crc32c.extend(found, key), value)
+    return found
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ STORAGE_VERSION: Final = "3.6.0"  # the oldest layout with all that is here: etc
 KEY, META_BUCKET, LEASE, ALARM = b"key", b"meta", b"lease", b"alarm"
 AUTH, USERS, ROLES = b"auth", b"authUsers", b"authRoles"
 BUCKETS: Final = (ALARM, AUTH, ROLES, USERS, b"cluster", KEY, LEASE, b"members", b"members_removed", META_BUCKET)
+NOT_HASHED: Final = {(META_BUCKET, name) for name in (b"consistent_index", b"storageVersion", b"term")}
 _ALARMS: Final = {"NOSPACE": 1, "CORRUPT": 2}
 _ALARMS_META: Final = "alarms"
 _TOMBSTONE: Final = b"t"
