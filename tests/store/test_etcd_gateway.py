@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pilothouse.store.etcd.gatewayjson import messages
 from pilothouse.store.rpc.messages import etcdserverpb as pb
 from real_etcd import Etcd as RealEtcd
+from real_etcd import free_ports
 
 
 def read(body: str | bytes, of: Any = pb.RangeRequest) -> list[Any]:
@@ -221,3 +222,19 @@ def test_the_same_as_etcd(etcd: Etcd, tmp_path: Path) -> None:
                 if isinstance(found[1], dict):
                     found[1].pop("header", None)
             assert mine == theirs, f"{method} {path} {body}"
+
+
+def test_addresses_of_their_own(tmp_path: Path) -> None:
+    """Those for metrics serve nothing of what is stored; those of gRPC nothing else where HTTP has others."""
+    for_http, for_metrics = free_ports(2)
+    flags = "--listen-client-http-urls", f"http://127.0.0.1:{for_http}"
+    flags += "--listen-metrics-urls", f"http://127.0.0.1:{for_metrics}"
+    with ours(tmp_path, *flags) as etcd:
+        served = ("/metrics", "/health", "/readyz/data_corruption", "/version", "/debug/vars")
+        assert [Answer(for_http, "GET", path).status for path in served] == [200] * 5
+        assert [Answer(for_metrics, "GET", path).status for path in served] == [200, 200, 200, 404, 404]
+        for path in ("/v3/kv/range", "/metrics/../v3/kv/range", "/livez/%2e%2e/v3/kv/range"):
+            assert Answer(for_metrics, "POST", path, '{"key":"YQ=="}').status == 404
+        assert Answer(for_http, "POST", "/v3/kv/range", '{"key":"YQ=="}').status == 200
+        assert Answer(etcd.port, "POST", "/v3/kv/range", '{"key":"YQ=="}').status == 415
+        assert etcd("put", "a", "1") == "OK\n"

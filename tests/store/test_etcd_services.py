@@ -448,7 +448,7 @@ async def test_tls_with_certificates_as_users(tmp_path: Path) -> None:
     files = {name: str(tmp_path / name) for name in ("ca.crt", "server.crt", "server.key")}
     config = Config(
         listen_client_urls=["https://127.0.0.1:0"], cert_file=files["server.crt"], key_file=files["server.key"],
-        trusted_ca_file=files["ca.crt"], client_cert_auth=True, bcrypt_cost=4,
+        trusted_ca_file=files["ca.crt"], client_cert_auth=True, bcrypt_cost=4, listen_metrics_urls=["https://127.0.0.1:0"],
     )  # fmt: skip
     front = Front(store, config, clock)
     [port] = await front.start()
@@ -479,6 +479,10 @@ async def test_tls_with_certificates_as_users(tmp_path: Path) -> None:
             session.post(f"https://127.0.0.1:{port}/v3/kv/range", ssl=context, json={"key": "YQ=="}) as answer,
         ):  # the gateway takes no user from a certificate
             assert (answer.status, (await answer.json())["message"]) == (400, "etcdserver: user name is empty")
+        context.set_alpn_protocols(["h2"])  # which Go's clients insist on; not that of another address
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+        writer.close()
     finally:
         await front.close()
         await store.close()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import ssl
 from hashlib import sha1
 from typing import Any, Final
 
@@ -28,7 +27,7 @@ from pilothouse.store.etcd.encoding import Header
 from pilothouse.store.etcd.errors import failure
 from pilothouse.store.etcd.gateway import Gateway
 from pilothouse.store.etcd.health import Health
-from pilothouse.store.etcd.http import Http
+from pilothouse.store.etcd.http import Http, grpc_only
 from pilothouse.store.etcd.kv import KV
 from pilothouse.store.etcd.lease import Lease
 from pilothouse.store.etcd.maintenance import Maintenance
@@ -69,14 +68,11 @@ class Front:
             keepalive_s=duration_s(config.grpc_keepalive_interval),
             keepalive_timeout_s=duration_s(config.grpc_keepalive_timeout),
         )
-        self.server = self._http.server = Server(
-            methods,
-            self._http.serve,
-            clock,
-            failure=failure,
-            message_bytes_max=bytes_max,
-            limits=limits,
-        )
+        shared: dict[str, Any] = {"failure": failure, "message_bytes_max": bytes_max, "limits": limits}
+        handler = grpc_only if config.listen_client_http_urls else self._http.serve
+        self.server = self._http.server = Server(methods, handler, clock, **shared)
+        self._plain = Server((), self._http.serve, clock, **shared)
+        self._observed = Server((), self._http.observe, clock, **shared)
         self._compaction: asyncio.Task[None] | None = None
 
     def _methods(self, auth: Auth) -> Any:
@@ -108,12 +104,12 @@ class Front:
     async def start(self) -> list[int]:
         """Serves on all addresses. Returns the clients' ports. Raises BadConfig."""
         config = self._config
-        tls = tls_context(config)
-        ports = [await self._listen(url, "listen-client-urls", tls, grpc=True) for url in config.listen_client_urls]
+        tls_context(config)  # what is wrong with it is told even where nothing needs it
+        ports = [await self._listen(self.server, url, "listen-client-urls") for url in config.listen_client_urls]
         for url in config.listen_client_http_urls:
-            await self._listen(url, "listen-client-http-urls", tls, grpc=False)
+            await self._listen(self._plain, url, "listen-client-http-urls")
         for url in config.listen_metrics_urls:
-            await self._listen(url, "listen-metrics-urls", tls, grpc=False)
+            await self._listen(self._observed, url, "listen-metrics-urls")
         retention = config.retention()
         if retention:
             store, clock = self._context.store, self._context.clock
@@ -124,10 +120,11 @@ class Front:
             self._compaction = asyncio.create_task(work, name="etcd automatic compaction")
         return ports
 
-    async def _listen(self, url: str, flag: str, tls: ssl.SSLContext | None, *, grpc: bool) -> int:
-        where = address(url)
+    async def _listen(self, server: Server, url: str, flag: str) -> int:
+        where, grpc = address(url), server is self.server
+        tls = tls_context(self._config) if where.secure else None  # one each: protocols are agreed on by it, too
         try:
-            return await self.server.listen(where.host, where.port, tls if where.secure else None, grpc=grpc)
+            return await server.listen(where.host, where.port, tls, grpc=grpc)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             raise BadConfig(f"--{flag}: cannot listen on {url}: {reason}") from None
@@ -136,7 +133,7 @@ class Front:
         if self._compaction is not None:
             self._compaction.cancel()
             await asyncio.gather(self._compaction, return_exceptions=True)
-        await self.server.close()
+        await asyncio.gather(self.server.close(), self._plain.close(), self._observed.close())
 
 
 def identity(config: Config) -> tuple[int, int]:

@@ -48,6 +48,11 @@ def _moved(method: str, location: str) -> HttpAnswer:
     return HttpAnswer(307, body.encode(), "text/html; charset=utf-8", {"Location": location})
 
 
+async def grpc_only(request: HttpRequest) -> HttpAnswer:
+    """Where gRPC has addresses of its own."""
+    return HttpAnswer(415, b"", "application/grpc")
+
+
 class Http:
     def __init__(self, context: Context, gateway: Gateway | None) -> None:
         self._context, self._gateway = context, gateway
@@ -60,6 +65,13 @@ class Http:
         if origin and (origin == "*" or origin in origins):
             answer.headers = {**answer.headers, **_CORS, "Access-Control-Allow-Origin": origin}
         return answer
+
+    async def observe(self, request: HttpRequest) -> HttpAnswer:
+        """What the addresses for metrics serve: nothing that tells or changes what is stored."""
+        path = _clean(unquote(request.target.partition("?")[0]))
+        if path.startswith(("/metrics", "/health", "/livez", "/readyz")):
+            return await self._serve(request)
+        return _error(404, "404 page not found")
 
     async def _serve(self, request: HttpRequest) -> HttpAnswer:
         target, mark, query = request.target.partition("?")
