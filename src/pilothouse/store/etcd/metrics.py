@@ -21,6 +21,8 @@ _NEVER: Final = {  # what a cluster of one member never does
     "etcd_server_learner_promote_successes": "successful learner promotions while this member is leader",
     "etcd_server_proposals_failed_total": "failed proposals seen",
     "etcd_server_read_indexes_failed_total": "failed read indexes seen",
+    "etcd_server_slow_apply_total": "slow apply requests (likely overloaded from slow disk)",
+    "etcd_server_slow_read_indexes_total": "pending read indexes not in sync with leader's or timed out read index requests",
 }
 
 
@@ -56,7 +58,7 @@ async def render(context: Context, server: Server | None) -> str:
     out = _Text()
     await _server(out, context)
     await _keys(out, context)
-    _leases_and_watches(out, context, len(await context.store.lease_list()))
+    _leases_and_watches(out, context)
     _disk(out, context)
     if server is not None:
         _calls(out, server)
@@ -76,14 +78,22 @@ async def _server(out: _Text, context: Context) -> None:
     out.gauge("etcd_server_proposals_pending", "The current number of pending proposals to commit.", 0)
     for name, text in _NEVER.items():
         out.counter(name, f"The total number of {text}.", 0)
-    out.gauge("etcd_server_snapshot_apply_in_progress_total", "1 if the server is applying the incoming snapshot.", 0)
+    out.gauge(
+        "etcd_server_snapshot_apply_in_progress_total",
+        "1 if the server is applying the incoming snapshot. 0 if none.",
+        0,
+    )
     out.counter("etcd_server_health_success", "The total number of successful health checks", counts.healthy)
     out.counter("etcd_server_health_failures", "The total number of failed health checks", counts.unhealthy)
     quota = context.config.quota_bytes
     out.gauge("etcd_server_quota_backend_bytes", "Current backend storage quota size in bytes.", quota)
-    out.gauge("etcd_server_version", "Which version is running.", 1, f'{{server_version="{VERSION}"}}')
-    out.gauge("etcd_cluster_version", "Which version is running.", 1, f'{{cluster_version="{CLUSTER_VERSION}"}}')
-    out.gauge("etcd_server_id", "Server or member ID in hexadecimal format.", 1, f'{{server_id="{member}"}}')
+    which = "Which version is running. 1 for"
+    text = f"{which} 'server_version' label with current version."
+    out.gauge("etcd_server_version", text, 1, f'{{server_version="{VERSION}"}}')
+    text = f"{which} 'cluster_version' label with current cluster version"
+    out.gauge("etcd_cluster_version", text, 1, f'{{cluster_version="{CLUSTER_VERSION}"}}')
+    text = "Server or member ID in hexadecimal format. 1 for 'server_id' label with current ID."
+    out.gauge("etcd_server_id", text, 1, f'{{server_id="{member}"}}')
     peers = f'{{Local="{member}",Remote="{member}"}}'
     out.gauge("etcd_network_known_peers", "The current number of known peers.", 1, peers)
     alarms = [(f'{{alarm_type="{name}",server_id="{member}"}}', 1.0) for name in sorted(context.store.alarms)]
@@ -116,7 +126,7 @@ async def _keys(out: _Text, context: Context) -> None:
     out.histogram("etcd_mvcc_hash_rev_duration_seconds", f"{took} by revision operation.", counts.hashes_of_revisions)
 
 
-def _leases_and_watches(out: _Text, context: Context, leases: int) -> None:
+def _leases_and_watches(out: _Text, context: Context) -> None:
     counts, watching = context.counts, context.store.watching()
     out.counter("etcd_debugging_lease_granted_total", "The total number of granted leases.", counts.granted)
     renewed = "The number of renewed leases seen by the leader."
@@ -125,7 +135,6 @@ def _leases_and_watches(out: _Text, context: Context, leases: int) -> None:
     expired = context.store.leases_expired
     out.counter("etcd_debugging_server_lease_expired_total", "The total number of expired leases.", expired)
     out.histogram("etcd_debugging_lease_ttl_total", "Bucketed histogram of lease TTLs.", counts.ttls)
-    out.gauge("etcd_debugging_lease_active", "The number of leases.", leases)
     out.counter("etcd_debugging_mvcc_events_total", "Total number of events sent by this member.", counts.events)
     out.gauge("etcd_debugging_mvcc_watcher_total", "Total number of watchers.", watching.watches)
     out.gauge("etcd_debugging_mvcc_slow_watcher_total", "Total number of unsynced slow watchers.", watching.slow)
@@ -142,7 +151,11 @@ def _disk(out: _Text, context: Context) -> None:
     out.histogram(name, f"{took} of backend defragmentation.", counts.defragmentations)
     out.histogram("etcd_disk_backend_snapshot_duration_seconds", f"{took} of backend snapshots.", counts.snapshots)
     active = bool(counts.defragmenting)
-    out.gauge("etcd_disk_defrag_inflight", "Whether or not defrag is active on the member.", active)
+    out.gauge(
+        "etcd_disk_defrag_inflight",
+        "Whether or not defrag is active on the member. 1 means active, 0 means not.",
+        active,
+    )
 
 
 def _calls(out: _Text, server: Server) -> None:
@@ -155,12 +168,18 @@ def _calls(out: _Text, server: Server) -> None:
         received.append(("{" + labels, float(calls.received)))
         sent.append(("{" + labels, float(calls.sent)))
         handled += [(f'{{grpc_code="{_go_name(s.name)}",{labels}', float(n)) for s, n in sorted(calls.ended.items())]
-    rpcs, messages = "Total number of RPCs", "Total number of RPC stream messages"
+    rpcs = "Total number of RPCs"
     out.add("grpc_server_started_total", "counter", f"{rpcs} started on the server.", started)
     text = f"{rpcs} completed on the server, regardless of success or failure."
     out.add("grpc_server_handled_total", "counter", text, handled)
-    out.add("grpc_server_msg_received_total", "counter", f"{messages} received on the server.", received)
-    out.add("grpc_server_msg_sent_total", "counter", f"{messages} sent by the server.", sent)
+    out.add(
+        "grpc_server_msg_received_total",
+        "counter",
+        "Total number of RPC stream messages received on the server.",
+        received,
+    )
+    text = "Total number of gRPC stream messages sent by the server."
+    out.add("grpc_server_msg_sent_total", "counter", text, sent)
     watching = server.methods["/etcdserverpb.Watch/Watch"].calls
     open_ = watching.started - sum(watching.ended.values())
     out.gauge("etcd_debugging_mvcc_watch_stream_total", "Total number of watch streams.", open_)
@@ -182,9 +201,10 @@ def _process(out: _Text) -> None:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0] % (1 << 64)  # none is all bits
     out.gauge("process_virtual_memory_max_bytes", "Maximum amount of virtual memory available in bytes.", limit)
     files, most = len(os.listdir("/proc/self/fd")), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    for used, limited in (("process_open_fds", "process_max_fds"), ("os_fd_used", "os_fd_limit")):
-        out.gauge(used, "Number of open file descriptors.", files)
-        out.gauge(limited, "Maximum number of open file descriptors.", most)
+    out.gauge("process_open_fds", "Number of open file descriptors.", files)
+    out.gauge("process_max_fds", "Maximum number of open file descriptors.", most)
+    out.gauge("os_fd_used", "The number of used file descriptors.", files)
+    out.gauge("os_fd_limit", "The file descriptor limit.", most)
     out.gauge("process_start_time_seconds", "Start time of the process since unix epoch in seconds.", _started_s())
 
 
