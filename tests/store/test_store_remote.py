@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pilothouse.bootstrap import pki
 from pilothouse.clock import RealClock
 from pilothouse.store.interface import (
     Compacted,
@@ -136,11 +137,16 @@ def test_bad_addresses(url: str) -> None:
 
 async def test_bad_files(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no certificate")
+    (tmp_path / "broken").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    pki.ensure(tmp_path / "pki", RealClock(), ("127.0.0.1",))
+    certificate, key = (str(tmp_path / "pki" / name) for name in ("admin.crt", "apiserver.key"))
     for options, text in (
         (Options(()), "--etcd-servers must be specified"),
         (Options(("https://a:1",), ca_file="/none"), "open /none: no such file or directory"),
         (Options(("https://a:1",), cert_file="/none"), "must be given together"),
         (Options(("https://a:1",), ca_file=str(tmp_path / "text")), "holds nothing in PEM"),
+        (Options(("https://a:1",), ca_file=str(tmp_path / "broken")), "no TLS with .*broken: "),
+        (Options(("https://a:1",), "", certificate, key), "tls: private key does not match public key"),
     ):
         with pytest.raises(StoreError, match=text):
             await open_remote(options, RealClock())

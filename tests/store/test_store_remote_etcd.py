@@ -161,7 +161,8 @@ async def test_a_member_that_hangs_is_left(tmp_path: Path) -> None:
         await store.close()
 
 
-async def test_tls_with_client_certificates(tmp_path: Path) -> None:
+async def test_tls_with_client_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pilothouse.store.remote.store.CONNECT_S", 2.0)
     pki.ensure(tmp_path / "pki", RealClock(), ("127.0.0.1",))
     file = {p.name: str(p) for p in (tmp_path / "pki").iterdir()}
     flags = ["--cert-file", file["apiserver.crt"], "--key-file", file["apiserver.key"], "--client-cert-auth"]
@@ -171,6 +172,8 @@ async def test_tls_with_client_certificates(tmp_path: Path) -> None:
         store = await open_remote(options, RealClock())
         assert (await store.put(Put(b"a", b"1"))).revision == 2
         await store.close()
+        with pytest.raises(Unavailable, match="it refused the client certificate, or misses one"):
+            await open_remote(Options(tuple(etcd.urls), file["ca.crt"]), RealClock())
 
 
 async def test_closing_ends_what_waits(etcd: Etcd) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Endpoint:
         self._calls: dict[str, Any] = {}
 
     def open(self) -> Any:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong is told by the errors
         from grpc import aio
 
         if self._credentials is None:
@@ -155,7 +157,24 @@ def credentials(options: Options) -> Any:
     ):  # fmt: skip
         if content is not None and b"-----BEGIN " not in content:
             raise StoreError(f"{name} holds nothing in PEM")
+    _check_tls(options)
     return grpc.ssl_channel_credentials(roots, key, certificate)
+
+
+def _check_tls(options: Options) -> None:
+    """gRPC would only say, and try again for ever, that it cannot shake hands."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if options.ca_file:
+            context.load_verify_locations(options.ca_file)
+        if options.cert_file:
+            context.load_cert_chain(options.cert_file, options.key_file)
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "reason", None)
+        if reason == "KEY_VALUES_MISMATCH":
+            reason = "tls: private key does not match public key"
+        files = ", ".join(name for name in (options.ca_file, options.cert_file, options.key_file) if name)
+        raise StoreError(f"no TLS with {files}: {reason or error}") from None
 
 
 def _read(name: str) -> bytes | None:

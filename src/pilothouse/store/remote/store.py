@@ -74,6 +74,8 @@ async def _why(endpoints: Endpoints) -> str:
             await endpoint.call(_STATUS)(pb.StatusRequest().SerializeToString(), timeout=1, metadata=metadata())
         except grpc.aio.AioRpcError as error:
             text = re.sub(r"^\w+: (ipv[46]:\S+: )?", "", (error.details() or "").rpartition("last error: ")[2])
+            if "TSI_DATA_CORRUPTED" in text:  # as gRPC sees the alert of TLS 1.3 that comes after the handshake
+                text = "it refused the client certificate, or misses one"
             said.append(f"{endpoint.url} ({text or error.code().name})")
     return ", ".join(said) or "they did for a moment"
 
