@@ -425,7 +425,7 @@ def _certificates(directory: Path) -> None:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
             .add_extension(
-                x509.KeyUsage(True, False, False, False, False, name == "ca", False, False, False), critical=True
+                x509.KeyUsage(True, False, False, False, False, name == "ca", name == "ca", False, False), critical=True
             )
             .add_extension(
                 x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
@@ -483,6 +483,52 @@ async def test_tls_with_certificates_as_users(tmp_path: Path) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
         writer.close()
+    finally:
+        await front.close()
+        await store.close()
+
+
+def _revocations(directory: Path, *names: str) -> bytes:
+    """A list by the authority of `_certificates` in DER, as etcd reads it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    now = datetime.datetime.now(datetime.UTC)
+    authority = x509.load_pem_x509_certificate((directory / "ca.crt").read_bytes())
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.subject)
+        .last_update(now - datetime.timedelta(days=1))
+    )
+    builder = builder.next_update(now + datetime.timedelta(days=1))
+    for name in names:
+        serial = x509.load_pem_x509_certificate((directory / name).read_bytes()).serial_number
+        revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)
+        builder = builder.add_revoked_certificate(revoked.build())
+    key: Any = serialization.load_pem_private_key((directory / "ca.key").read_bytes(), None)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+async def test_certificates_that_were_revoked(tmp_path: Path, revoked: bool) -> None:
+    _certificates(tmp_path)
+    (tmp_path / "list").write_bytes(_revocations(tmp_path, *(["client.crt"] if revoked else [])))
+    files = {name: str(tmp_path / name) for name in ("ca.crt", "server.crt", "server.key", "list")}
+    store = await open_store(None, RealClock())
+    config = Config(
+        listen_client_urls=["https://127.0.0.1:0"], cert_file=files["server.crt"], key_file=files["server.key"],
+        trusted_ca_file=files["ca.crt"], client_cert_auth=True, client_crl_file=files["list"],
+    )  # fmt: skip
+    front = Front(store, config, RealClock())
+    [port] = await front.start()
+    read = [(tmp_path / name).read_bytes() for name in ("ca.crt", "client.key", "client.crt")]
+    try:
+        async with grpc.aio.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(*read)) as channel:
+            call = Served(store, front, port, channel)("KV/Range", pb.RangeRequest(key=b"a"))
+            if revoked:
+                assert (await _code(call))[0] == "UNAVAILABLE"
+            else:
+                assert (await call).count == 0
     finally:
         await front.close()
         await store.close()

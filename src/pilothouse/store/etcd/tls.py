@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ssl
+from base64 import encodebytes
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Final
 
 from pilothouse.store.etcd.config import Config
@@ -41,13 +44,26 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
                 context.load_verify_locations(config.trusted_ca_file)
             else:  # as with etcd, whom the system trusts
                 context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
-            if config.client_crl_file:
-                context.load_verify_locations(config.client_crl_file)
-                context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
         except (OSError, ssl.SSLError) as error:
             raise BadConfig(f"--trusted-ca-file: cannot use {config.trusted_ca_file}: {_reason(error)}") from None
         context.verify_mode = ssl.CERT_REQUIRED
+    if config.client_crl_file:
+        try:
+            _load_revoked(context, Path(config.client_crl_file).read_bytes())
+        except (OSError, ssl.SSLError) as error:
+            raise BadConfig(f"--client-crl-file: cannot use {config.client_crl_file}: {_reason(error)}") from None
     return context
+
+
+def _load_revoked(context: ssl.SSLContext, data: bytes) -> None:
+    """A list of revoked certificates, in DER as etcd has it, or PEM."""
+    if b"-----BEGIN " not in data:
+        data = b"-----BEGIN X509 CRL-----\n" + encodebytes(data) + b"-----END X509 CRL-----\n"
+    with NamedTemporaryFile() as file:  # Python's ssl takes such lists by name alone
+        file.write(data)
+        file.flush()
+        context.load_verify_locations(file.name)
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
 def _set_ciphers(context: ssl.SSLContext, suites: list[str]) -> None:
