@@ -238,3 +238,10 @@ def test_addresses_of_their_own(tmp_path: Path) -> None:
         assert Answer(for_http, "POST", "/v3/kv/range", '{"key":"YQ=="}').status == 200
         assert Answer(etcd.port, "POST", "/v3/kv/range", '{"key":"YQ=="}').status == 415
         assert etcd("put", "a", "1") == "OK\n"
+
+
+def test_hosts_that_are_meant(tmp_path: Path) -> None:
+    with ours(tmp_path, "--host-whitelist", "good", "--cors", "http://a:1") as etcd:
+        assert Answer(etcd.port, "GET", "/version", Host="good:1", Origin="http://a:1").status == 200
+        other = Answer(etcd.port, "OPTIONS", "/version", Host="Good")
+        assert other.status == 421 and '--host-whitelist "Good"' in other.text

@@ -60,6 +60,7 @@ class Config:
     enable_grpc_gateway: bool = True
     metrics: str = "basic"
     cors: list[str] = field(default_factory=lambda: ["*"])
+    host_whitelist: list[str] = field(default_factory=lambda: ["*"])
     watch_progress_notify_interval: str = "10m"
 
     @property
@@ -115,6 +116,10 @@ class Config:
         """The URLs that are served over TLS. Where there is none, certificates are not looked at."""
         return [url for url in self.listened() if url.startswith("https:")]
 
+    def insecure(self) -> bool:
+        """Whether anything is served without TLS."""
+        return len(self.secure()) < len(self.listened())
+
     @property
     def bcrypt_rounds(self) -> int:
         """etcd's default where bcrypt has no such cost."""
@@ -161,7 +166,7 @@ _IDLE: Final = {
     "text": """
         initial-cluster-state wal-dir backend-bbolt-freelist-type peer-cert-file peer-key-file peer-trusted-ca-file
         peer-cert-allowed-cn peer-cert-allowed-hostname peer-crl-file peer-client-cert-file peer-client-key-file logger
-        log-outputs log-format log-rotation-config-json host-whitelist v2-deprecation feature-gates discovery-fallback
+        log-outputs log-format log-rotation-config-json v2-deprecation feature-gates discovery-fallback
         client-cert-file client-key-file distributed-tracing-address distributed-tracing-service-name
         distributed-tracing-instance-id""",
     "urls": "listen-peer-urls",

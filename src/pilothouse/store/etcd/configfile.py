@@ -14,7 +14,7 @@ _GO_TYPES: Final = {
 }  # fmt: skip
 _GO_TYPE_OF: Final = {
     "quota-backend-bytes": "int64", "snapshot-count": "uint64", "snapshot-catchup-entries": "uint64",
-    "log-outputs": "[]string",
+    "log-outputs": "[]string", "host-whitelist": "string",
 }  # fmt: skip
 _JSON_TYPES: Final = {str: "string", bool: "bool", list: "array", dict: "object"}
 _NUMBERS: Final = ("int", "uint", "time.Duration")

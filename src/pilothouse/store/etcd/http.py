@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, quote, unquote
 import orjson
 
 from pilothouse.store.etcd import metrics
+from pilothouse.store.etcd.auth.guard import common_name
 from pilothouse.store.etcd.context import CLUSTER_VERSION, VERSION, Context
 from pilothouse.store.etcd.gateway import Gateway
 from pilothouse.store.interface import Range, StoreError
@@ -30,11 +31,27 @@ _CORS: Final = {
     "Access-Control-Allow-Methods": "POST, GET, OPTIONS, PUT, DELETE",
     "Access-Control-Allow-Headers": "accept, content-type, authorization",
 }
+_COMMON_NAME: Final = "CommonName of client sending a request against gateway will be ignored and not used as expected"
+_UNKNOWN_HOST: Final = """
+etcd received your request, but the Host header was unrecognized.
+
+To fix this, choose one of the following options:
+- Enable TLS, then any HTTPS request will be allowed.
+- Add the hostname you want to use to the whitelist in settings.
+  - e.g. etcd --host-whitelist {host}
+
+This requirement has been added to help prevent "DNS Rebinding" attacks (CVE-2018-5702).
+"""
 _NOSNIFF: Final = {"X-Content-Type-Options": "nosniff"}
 
 
 def _error(status: int, text: str, headers: Mapping[str, str] | None = None) -> HttpAnswer:
     return HttpAnswer(status, f"{text}\n".encode(), _TEXT, {**(headers or {}), **_NOSNIFF})
+
+
+def _hostname(authority: str) -> str:
+    """Without the port."""
+    return authority[1:].partition("]")[0] if authority.startswith("[") else authority.partition(":")[0]
 
 
 def _clean(path: str) -> str:
@@ -59,12 +76,27 @@ class Http:
         self.server: Server | None = None  # for its counts
 
     async def serve(self, request: HttpRequest) -> HttpAnswer:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
         answer = HttpAnswer(200, b"", _TEXT) if request.method == "OPTIONS" else await self._serve(request)
         origins = self._context.config.cors
         origin = "*" if "*" in origins else request.headers.get("origin", "")
         if origin and (origin == "*" or origin in origins):
             answer.headers = {**answer.headers, **_CORS, "Access-Control-Allow-Origin": origin}
         return answer
+
+    def _refused(self, request: HttpRequest) -> HttpAnswer | None:
+        """Names that lead here without being meant to (DNS rebinding), and users whom the gateway would not know."""
+        config, certificate = self._context.config, request.peer_certificate
+        host = _hostname(request.headers.get("host") or request.headers.get(":authority", ""))
+        allowed = config.host_whitelist
+        if not certificate and config.insecure() and allowed and "*" not in allowed and host not in allowed:
+            return _error(421, _UNKNOWN_HOST.format(host=orjson.dumps(host).decode()))
+        for_gateway = self._context.guard.on and request.target.startswith(_GATEWAY)
+        if for_gateway and config.client_cert_auth and common_name(certificate):
+            return _error(400, _COMMON_NAME)
+        return None
 
     async def observe(self, request: HttpRequest) -> HttpAnswer:
         """What the addresses for metrics serve: nothing that tells or changes what is stored."""

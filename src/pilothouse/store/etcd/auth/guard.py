@@ -21,6 +21,15 @@ from pilothouse.store.interface import LeaseNotFound, Store
 from pilothouse.store.wire.call import Call
 
 
+def common_name(certificate: Any) -> str:
+    """Of a client's certificate, as Python's ssl tells it; empty where there is none."""
+    for part in (certificate or {}).get("subject", ()):
+        for name, value in part:
+            if name == "commonName":
+                return str(value)
+    return ""
+
+
 class Guard:
     """`certificate_names`: a client without a token is whom its certificate names."""
 
@@ -49,12 +58,7 @@ class Guard:
         """The common name of a client's certificate. The gateway's calls are never the certificate's."""
         if call.head.get(b"grpcgateway-accept"):
             return ""
-        certificate = call.connection.transport.get_extra_info("peercert") or {}
-        for part in certificate.get("subject", ()):
-            for name, value in part:
-                if name == "commonName":
-                    return str(value)
-        return ""
+        return common_name(call.connection.transport.get_extra_info("peercert"))
 
     def check(self, call: Call, kind: int, key: bytes, range_end: bytes) -> None:
         """Whether the caller may READ or WRITE a range. Raises AuthErrors."""
