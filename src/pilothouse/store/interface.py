@@ -125,12 +125,17 @@ class Event(NamedTuple):
     prev_kv: KeyValue | None = None
 
 
-class WatchBatch(NamedTuple):
-    """Events in order of revision, those of one revision never split; none in a progress notification, which says that
-    everything up to `revision` was delivered."""
-
+class _WatchBatch(NamedTuple):
     events: list[Event]
     revision: int
+
+
+class WatchBatch(_WatchBatch):
+    """Events in order of revision, those of one revision never split; none in a progress notification, which says that
+    everything up to `revision` was delivered. Watches share it, and `encoded` is what the first who sent it made of it for
+    all."""
+
+    encoded: bytes | None = None
 
 
 class LeaseStatus(NamedTuple):

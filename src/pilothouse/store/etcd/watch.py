@@ -6,7 +6,6 @@ Source of the behaviour: etcd's v3rpc/watch.go. A batch of events that many watc
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,33 +17,20 @@ from pilothouse.store.wire.rpc import RpcError
 
 _NO_ID: Final = -1
 _WATCHES_MAX: Final = 100_000  # on a stream
-_ENCODED_BATCHES_MAX: Final = 16
 _NOPUT, _NODELETE = 0, 1
 
 
 class Watch:
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._encoded: OrderedDict[int, tuple[Sequence[Event], bytes]] = OrderedDict()
 
     async def watch(self, call: Call) -> None:
-        stream = _Stream(self, call)
+        stream = _Stream(self.context, call)
         try:
             await stream.read()
             await asyncio.get_running_loop().create_future()  # one that asks for no more still hears until it leaves
         finally:
             await stream.close()
-
-    def encoded(self, events: Sequence[Event]) -> bytes:
-        """All events as fields; the same bytes for the same events."""
-        known = self._encoded.get(id(events))
-        if known is not None:
-            return known[1]
-        found = b"".join(encoding.events_fields(events))
-        self._encoded[id(events)] = (events, found)  # holds on to the events, so that their id stays theirs
-        if len(self._encoded) > _ENCODED_BATCHES_MAX:
-            self._encoded.popitem(last=False)
-        return found
 
 
 class _One:
@@ -67,8 +53,8 @@ class _Stream:
     """What its watches bring is handed to the stream at once. Where that cannot be, because the client does not keep up or the
     watch reads the history, a task reads it at the client's pace."""
 
-    def __init__(self, service: Watch, call: Call) -> None:
-        self._service, self._call, self._context = service, call, service.context
+    def __init__(self, context: Context, call: Call) -> None:
+        self._context, self._call = context, call
         self._watches: dict[int, _One] = {}
         self._next_id = 0
         self._round: set[int] | None = None  # watches that have not yet come as far as a progress request wants
@@ -160,7 +146,9 @@ class _Stream:
             for one in watches:
                 self._progressed(one, revision)
             return len(watches)
-        whole, taken = self._service.encoded(events), 1
+        whole, taken = batch.encoded, 1
+        if whole is None:
+            whole = batch.encoded = b"".join(encoding.events_fields(events))
         if len(whole) >= self._context.config.max_request_bytes:
             watches = watches[:1]  # which is all that the client is likely to have room for
         if len(whole) >= self._context.config.max_request_bytes and watches[0].fragment:
