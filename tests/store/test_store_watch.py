@@ -164,6 +164,26 @@ async def test_history_comes_in_pieces(store: EmbeddedStore) -> None:
     assert 1 < max(sizes) <= BACKLOG_BYTES // 600_000 + 1
 
 
+async def test_who_is_behind_reads_the_history_with_the_others(store: EmbeddedStore) -> None:
+    live = store.watch(*ALL)
+    for number in range(BACKLOG_EVENTS + 1_500):
+        await store.put(Put(b"k", b"%d" % number))
+    upto = await store.revision()
+    starts = {"live": 2, "first": 2, "later": 1_500}
+    watches = {"live": live} | {name: store.watch(*ALL, start_revision=starts[name]) for name in ("first", "later")}
+    assert store.watching() == (3, 3, BACKLOG_EVENTS)
+    batches: dict[str, list[WatchBatch]] = {name: [] for name in watches}
+    for name, watch in watches.items():
+        while not batches[name] or batches[name][-1].revision < upto:
+            batches[name].append(await anext(watch))
+    shared = {name: {id(batch) for batch in read} for name, read in batches.items()}
+    assert [len(shared["later"] & shared[name]) for name in ("first", "live")] == [4, 1]
+    for name, read in batches.items():
+        seen = [event.kv.mod_revision for batch in read for event in batch.events]
+        assert seen == list(range(starts[name], upto + 1))
+    assert store.watching() == (3, 0, 0) and not store._hub.past._slices
+
+
 async def test_progress_is_asked_for_often_and_not_read(store: EmbeddedStore) -> None:
     watch = store.watch(b"quiet")
     for i in range(100):

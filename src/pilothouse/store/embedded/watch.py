@@ -26,6 +26,7 @@ from pilothouse.store.interface import (
 
 BACKLOG_EVENTS, BACKLOG_BYTES = 4_096, 4 << 20  # more than that is not kept for a reader
 _SLICE = 1_000  # revisions or events of history that are read in one go
+_KEPT_BYTES = 2 * BACKLOG_BYTES  # of slices of history
 
 
 class Selection(NamedTuple):
@@ -68,6 +69,49 @@ def _size(events: Iterable[Event]) -> int:
         if prev is not None:
             size += len(prev.value)
     return size
+
+
+class Past:
+    """The history, in slices. Those that were read last are kept while any watch is behind: the others that ask for the same and
+    fell behind with it read them, too."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._slices: dict[tuple[Selection, int, int], tuple[WatchBatch, int]] = {}  # oldest first; with their sizes
+        self._bytes = 0
+
+    def read(self, selection: Selection, first: int, durable: int) -> WatchBatch:
+        """Events from revision `first` on, which was not compacted; up to the batch's revision, perhaps none. Slices end where
+        those of others do, wherever they begin."""
+        at = (selection, first, self._state.compacted)
+        known = self._slices.get(at)
+        if known is not None:
+            return known[0]
+        found: list[Event] = []
+        seen, size, stop = 0, 0, min(first - first % _SLICE + _SLICE, durable + 1)
+        revision = first
+        while revision < stop and seen < _SLICE and size < BACKLOG_BYTES:
+            events = self._state.history.get(revision)
+            wanted = [event for event in events if inside(event.kv.key, selection.key, selection.range_end)]
+            found += wanted
+            seen += len(events)
+            size += _size(wanted)
+            revision += 1
+        batch = WatchBatch(selection.shape(found, self._state.compacted), revision - 1)
+        if batch.events:
+            self._keep(at, batch, size)
+        return batch
+
+    def _keep(self, at: tuple[Selection, int, int], batch: WatchBatch, size: int) -> None:
+        self._slices[at] = batch, size
+        self._bytes += size
+        while self._bytes > _KEPT_BYTES:
+            oldest = next(iter(self._slices))
+            self._bytes -= self._slices.pop(oldest)[1]
+
+    def forget(self) -> None:
+        self._slices.clear()
+        self._bytes = 0
 
 
 class Group:
@@ -136,6 +180,7 @@ class EmbeddedWatch:
             self._caught_up = False
             self._next = max(self._next, events[0].kv.mod_revision)
             self._hub.leave(self)
+            self._hub.behind.add(self)
             return
         self._offer(batch, size)
         if self._progress:
@@ -211,31 +256,21 @@ class EmbeddedWatch:
 
     async def _catch_up(self) -> WatchBatch | None:
         """The next events of history, or None with the watch caught up or ended."""
-        selection, state = self.selection, self._hub.state
-        key, range_end = selection.key, selection.range_end
+        hub = self._hub
         while not self._ended:
-            if self._next < state.compacted:
-                self.end(Compacted(state.compacted))
+            if self._next < hub.state.compacted:
+                self.end(Compacted(hub.state.compacted))
                 return None
-            found: list[Event] = []
-            seen, size, stop = 0, 0, min(self._next + _SLICE, self._hub.durable + 1)
-            while self._next < stop and seen < _SLICE and size < BACKLOG_BYTES:
-                events = state.history.get(self._next)
-                wanted = [event for event in events if inside(event.kv.key, key, range_end)]
-                found += wanted
-                seen += len(events)
-                size += _size(wanted)
-                self._next += 1
-            revision = self._next - 1
-            found = selection.shape(found, state.compacted)
-            if self._next > self._hub.durable:
+            batch = hub.past.read(self.selection, self._next, hub.durable)
+            self._next = batch.revision + 1
+            if self._next > hub.durable:
                 self._join()
-            if found:
+            if batch.events:
                 # A progress notification that joining put in the queue comes after them.
-                return WatchBatch(found, revision)
+                return batch
             if self._caught_up:
                 return None
-            await self._hub.clock.sleep(0)
+            await hub.clock.sleep(0)
         return None
 
     def request_progress(self) -> None:
@@ -263,6 +298,8 @@ class Hub:
         self.state, self.clock = state, clock
         self.loop = asyncio.get_running_loop()
         self.durable = state.applied
+        self.past = Past(state)
+        self.behind: set[EmbeddedWatch] = set()
         self._watches: dict[EmbeddedWatch, None] = {}
         self._groups: dict[Selection, Group] = {}
         self._by_key: dict[bytes, list[Group]] = {}
@@ -273,12 +310,12 @@ class Hub:
     def watch(self, selection: Selection, start: int) -> EmbeddedWatch:
         watch = EmbeddedWatch(self, selection, start if start > 0 else self.durable + 1)
         self._watches[watch] = None
+        if not watch.caught_up:
+            self.behind.add(watch)
         return watch
 
     def watching(self) -> Watching:
-        watches = self._watches
-        slow, pending = sum(not watch.caught_up for watch in watches), sum(watch.pending for watch in watches)
-        return Watching(len(watches), slow, pending)
+        return Watching(len(self._watches), len(self.behind), sum(watch.pending for watch in self._watches))
 
     def join(self, watch: EmbeddedWatch) -> None:
         group = self._groups.get(watch.selection)
@@ -288,6 +325,12 @@ class Hub:
             home.setdefault(name, []).append(group) if home is not None else self._others.append(group)
             self._prefix_lengths = sorted({len(prefix) for prefix in self._by_prefix})
         group.watches[watch] = None
+        self._not_behind(watch)
+
+    def _not_behind(self, watch: EmbeddedWatch) -> None:
+        self.behind.discard(watch)
+        if not self.behind:
+            self.past.forget()
 
     def hand(self, watch: EmbeddedWatch, taker: Taker[T], name: T) -> None:
         """The watch, which has joined, is not read any more."""
@@ -312,6 +355,7 @@ class Hub:
 
     def forget(self, watch: EmbeddedWatch) -> None:
         self._watches.pop(watch, None)
+        self._not_behind(watch)
         self.leave(watch)
 
     def leave(self, watch: EmbeddedWatch) -> None:
