@@ -280,3 +280,19 @@ async def test_what_a_handed_watch_is_told_besides(store: EmbeddedStore) -> None
     with pytest.raises(Unavailable):
         await reader.read("quiet")
     assert not store._hub._watches and not store._hub._groups
+
+
+async def test_one_that_fails_to_take_ends_its_watches_alone(
+    store: EmbeddedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(Reader):
+        def take(self, watches: Sequence[str], batch: WatchBatch) -> int:
+            raise ZeroDivisionError
+
+    failing, other = Failing(), store.watch(*ALL)
+    failing.add("one", store.watch(*ALL))
+    assert (await store.put(Put(b"k", b""))).revision == 2
+    assert [event.kv.key for event in (await anext(other)).events] == [b"k"]
+    with pytest.raises(Unavailable):
+        await failing.read("one")
+    assert "ZeroDivisionError" in caplog.text

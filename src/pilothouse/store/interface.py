@@ -173,7 +173,8 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Taker(Protocol[T_contra]):
-    """Who is handed what watches bring, each known by a name of the taker's. It is called amid a commit: it must not raise."""
+    """Who is handed what watches bring, each known by a name of the taker's. It is called amid a commit: where it
+    raises, its watches end."""
 
     def take(self, watches: Sequence[T_contra], batch: WatchBatch) -> int:
         """One batch for all of `watches`. Returns how many of them took it; to the others it is brought to be read."""

@@ -6,6 +6,7 @@ it is brought, reads the history at its own pace until it has caught up; where c
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -19,10 +20,13 @@ from pilothouse.store.interface import (
     StoreError,
     T,
     Taker,
+    Unavailable,
     WatchBatch,
     Watching,
     prefix_end,
 )
+
+log = logging.getLogger(__name__)
 
 BACKLOG_EVENTS, BACKLOG_BYTES = 4_096, 4 << 20  # more than that is not kept for a reader
 _SLICE = 1_000  # revisions or events of history that are read in one go
@@ -136,7 +140,13 @@ class Group:
         for watch in list(self.watches):
             watch.offer(batch, size)
         for taker, watches in list(self.handed.items()):
-            taken = taker.take(list(watches.values()), batch)
+            try:
+                taken = taker.take(list(watches.values()), batch)
+            except Exception:  # a defect of that one's, amid a commit of everybody's
+                log.exception("watches end because who takes them failed")
+                for watch in list(watches):
+                    watch.end(Unavailable("etcdserver: watch failed"))
+                continue
             if taken < len(watches):
                 for watch in list(watches)[taken:]:
                     watch.give_back(batch, size)
