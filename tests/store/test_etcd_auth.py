@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -95,11 +97,14 @@ def test_simple_tokens_end() -> None:
 
 
 def test_jwt_tokens(tmp_path: Path) -> None:
-    from cryptography.hazmat.primitives import serialization
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    keys: dict[str, Any] = {}
+
     def write(name: str) -> str:
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = keys[name] = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -108,23 +113,49 @@ def test_jwt_tokens(tmp_path: Path) -> None:
 
     clock = VirtualClock()
     tokens = tokens_of(f"jwt,sign-method=ES256,priv-key={write('a')},ttl=5m", clock)
-    others = tokens_of(f"jwt,sign-method=ES256,priv-key={write('b')},ttl=5m", clock)
+    others = tokens_of(f"jwt,sign-method=ES256,priv-key={write('b')},ttl=1h30m", clock)
+    public = (
+        keys["a"].public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    name = x509.Name([])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = x509.CertificateBuilder(name, name, keys["a"].public_key(), 1, now, now + datetime.timedelta(1))
+    (tmp_path / "a.pub").write_bytes(public)
+    (tmp_path / "a.crt").write_bytes(
+        certificate.sign(keys["a"], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )
+    readers = [tokens_of(f"jwt,sign-method=ES256,pub-key={tmp_path / file}", clock) for file in ("a.pub", "a.crt")]
 
     async def run() -> None:
         token = tokens.make("jane", 3)
         assert tokens.caller(token, 9) == Caller("jane", 3)  # of the book as it was then
         assert others.caller(token, 9) is None
+        assert [reader.caller(token, 9) for reader in readers] == [Caller("jane", 3)] * 2
         assert tokens.caller(token + "x", 9) is None
         assert tokens.caller("nonsense", 9) is None
         await clock.sleep(301)
         assert tokens.caller(token, 9) is None
 
     clock.run(run())
+    for wrong, message in {
+        f"jwt,sign-method=RS256,priv-key={tmp_path / 'a'}": "--auth-token: the keys are not for RS256: ",
+        f"jwt,sign-method=ES256,pub-key={tmp_path / 'a'}": "--auth-token: pub-key is neither a public key nor a certificate: ",
+        f"jwt,sign-method=ES256,priv-key={tmp_path / 'a.pub'}": "--auth-token: priv-key is not a PEM key without a password: ",
+        f"jwt,sign-method=none,priv-key={tmp_path / 'a'}": "--auth-token: ",
+        f"jwt,sign-method=X,priv-key={tmp_path / 'a'}": '--auth-token: unknown sign-method "X"',
+    }.items():
+        with pytest.raises(BadTokenOptions) as caught:
+            tokens_of(wrong, clock)
+        assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("simple,x", "auth: invalid auth options"),
+        ("jwt,sign-method=RS256,sign-method=RS256", "auth: invalid auth options"),
+        ("jwt,sign-method=HS256,pub-key=/dev/null", "--auth-token: jwt needs priv-key or pub-key"),
+        ("jwt,sign-method=HS256,priv-key=/dev/null,ttl=soon", '--auth-token: ttl "soon" is not a time, for example 5m'),
         ("magic", '--auth-token: unknown kind "magic"; use simple or jwt'),
         ("jwt", "--auth-token: jwt needs sign-method, for example sign-method=RS256"),
         ("jwt,sign-method=RS256", "--auth-token: jwt needs priv-key or pub-key"),

@@ -74,7 +74,7 @@ async def _serve(config: Config) -> None:
         runtime.settled()
         try:
             await front.start()
-            click.echo(f"serving client requests on {', '.join(config.listen_client_urls)}", err=True)
+            click.echo(f"ready to serve client requests on {', '.join(config.listen_client_urls)}", err=True)
             await stop.wait()
         finally:
             await front.close()

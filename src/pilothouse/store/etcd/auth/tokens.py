@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from pilothouse.clock import Clock
+from pilothouse.store.etcd.values import BadValue, duration_s
 
 _SIMPLE_TTL_S: Final = 300.0
 _SIMPLE_TOKENS_MAX: Final = 100_000
 _LETTERS: Final = string.ascii_letters
-_UNITS_S: Final = {"h": 3600, "m": 60, "s": 1}
 
 
 class Caller(NamedTuple):
@@ -124,11 +124,15 @@ def tokens_of(text: str, clock: Clock, simple_ttl_s: float = _SIMPLE_TTL_S) -> T
     if not algorithm:
         raise BadTokenOptions("--auth-token: jwt needs sign-method, for example sign-method=RS256")
     private, public = _read(options.get("priv-key")), _read(options.get("pub-key"))
-    if private is None and public is None:
+    if private is None and (public is None or algorithm.startswith("HS")):
         raise BadTokenOptions("--auth-token: jwt needs priv-key or pub-key")
+    ttl_s = _ttl_s(options.get("ttl", "5m"))
     if algorithm.startswith("HS"):
-        return JwtTokens(clock, algorithm, private, private, _ttl_s(options.get("ttl", "5m")))
-    return JwtTokens(clock, algorithm, private, public or _public_of(private), _ttl_s(options.get("ttl", "5m")))
+        return JwtTokens(clock, algorithm, private, private, ttl_s)
+    sign_key = None if private is None else _private_key(private)
+    verify_key = sign_key.public_key() if sign_key is not None and public is None else _public_key(public or b"")
+    _check_keys(algorithm, sign_key, verify_key)
+    return JwtTokens(clock, algorithm, sign_key, verify_key, ttl_s)
 
 
 def _read(path: str | None) -> bytes | None:
@@ -140,19 +144,47 @@ def _read(path: str | None) -> bytes | None:
         raise BadTokenOptions(f"--auth-token: cannot read {path}: {error.strerror}") from None
 
 
-def _public_of(private: bytes | None) -> bytes:
+def _private_key(data: bytes) -> Any:
     from cryptography.hazmat.primitives import serialization
 
-    assert private is not None
     try:
-        key = serialization.load_pem_private_key(private, None)
+        return serialization.load_pem_private_key(data, None)
     except (ValueError, TypeError) as error:
         raise BadTokenOptions(f"--auth-token: priv-key is not a PEM key without a password: {error}") from None
-    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def _public_key(data: bytes) -> Any:
+    """Of a public key, or a certificate."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        if b"-----BEGIN CERTIFICATE-----" in data:
+            return x509.load_pem_x509_certificate(data).public_key()
+        return serialization.load_pem_public_key(data)
+    except ValueError as error:
+        raise BadTokenOptions(f"--auth-token: pub-key is neither a public key nor a certificate: {error}") from None
+
+
+def _check_keys(algorithm: str, sign_key: Any, verify_key: Any) -> None:
+    import jwt
+
+    try:
+        method = jwt.get_algorithm_by_name(algorithm)
+        for key in (sign_key, verify_key):
+            if key is not None:
+                method.prepare_key(key)
+    except NotImplementedError:
+        raise BadTokenOptions(f'--auth-token: unknown sign-method "{algorithm}"') from None
+    except (jwt.InvalidKeyError, TypeError) as error:
+        raise BadTokenOptions(f"--auth-token: the keys are not for {algorithm}: {error}") from None
 
 
 def _ttl_s(text: str) -> float:
     try:
-        return float(text[:-1]) * _UNITS_S[text[-1]]
-    except (KeyError, ValueError, IndexError):
-        raise BadTokenOptions(f'--auth-token: "{text}" is not a time, for example 5m') from None
+        found = duration_s(text)
+    except BadValue:
+        found = 0.0
+    if found <= 0:
+        raise BadTokenOptions(f'--auth-token: ttl "{text}" is not a time, for example 5m')
+    return found
