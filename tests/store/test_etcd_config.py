@@ -88,7 +88,7 @@ def test_a_file_is_all_there_is(tmp_path: Path) -> None:
         (["--listen-client-urls=https://127.0.0.1:1", "--cert-file=a"],
          "KeyFile and CertFile must both be present[key: , cert: a]"),
         (["--listen-metrics-urls=https://127.0.0.1:1"],
-         "TLS key/cert (--cert-file, --key-file) must be provided for client url https://127.0.0.1:1 with HTTPS scheme"),
+         "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url"),
         (["--listen-client-urls=http://example.com:1"], "expected IP in URL for binding (http://example.com:1)"),
         (["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
          "min version (TLS1.3) is greater than max version (TLS1.2)"),

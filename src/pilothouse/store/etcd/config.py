@@ -85,6 +85,8 @@ class Config:
                 raise BadConfig(f"expected IP in URL for binding ({url})")
         secure = self.secure()
         if secure and not (self.cert_file or self.key_file):
+            if secure[0] in self.listen_metrics_urls:
+                raise BadConfig("client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url")
             raise BadConfig(
                 f"TLS key/cert (--cert-file, --key-file) must be provided for client url {secure[0]} with HTTPS scheme"
             )
