@@ -425,7 +425,7 @@ def _certificates(directory: Path) -> None:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
             .add_extension(
-                x509.KeyUsage(True, False, False, False, False, name == "ca", name == "ca", False, False), critical=True
+                x509.KeyUsage(True, False, False, False, False, name == "ca", False, False, False), critical=True
             )
             .add_extension(
                 x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
@@ -499,9 +499,9 @@ def _revocations(directory: Path, *names: str) -> bytes:
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(authority.subject)
-        .last_update(now - datetime.timedelta(days=1))
+        .last_update(now - datetime.timedelta(days=2))
     )
-    builder = builder.next_update(now + datetime.timedelta(days=1))
+    builder = builder.next_update(now - datetime.timedelta(days=1))  # outdated, which is nothing to etcd
     for name in names:
         serial = x509.load_pem_x509_certificate((directory / name).read_bytes()).serial_number
         revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now)

@@ -55,7 +55,8 @@ class Maintenance:
             raftTerm=status.term,
             raftAppliedIndex=status.index,
             errors=errors,
-            dbSizeInUse=status.in_use_bytes,
+            dbSizeInUse=status.in_use_bytes
+            or status.size_bytes,  # an empty one is all in use, as etcd's is never empty
             storageVersion=_STORAGE_VERSION,
             dbSizeQuota=self._context.config.quota_bytes,
             downgradeInfo=pb.DowngradeInfo(enabled=bool(target), targetVersion=f"{target}.0" if target else ""),

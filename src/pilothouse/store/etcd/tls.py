@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from base64 import encodebytes
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
 from pilothouse.store.etcd.config import Config
@@ -49,21 +47,36 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
         context.verify_mode = ssl.CERT_REQUIRED
     if config.client_crl_file:
         try:
-            _load_revoked(context, Path(config.client_crl_file).read_bytes())
-        except (OSError, ssl.SSLError) as error:
-            raise BadConfig(f"--client-crl-file: cannot use {config.client_crl_file}: {_reason(error)}") from None
+            _revoked(config.client_crl_file)
+        except (OSError, ValueError) as error:
+            reason = _reason(error) if isinstance(error, OSError) else str(error)
+            raise BadConfig(f"--client-crl-file: cannot use {config.client_crl_file}: {reason}") from None
+        context.sslobject_class = _refusing(config.client_crl_file)
     return context
 
 
-def _load_revoked(context: ssl.SSLContext, data: bytes) -> None:
-    """A list of revoked certificates, in DER as etcd has it, or PEM."""
-    if b"-----BEGIN " not in data:
-        data = b"-----BEGIN X509 CRL-----\n" + encodebytes(data) + b"-----END X509 CRL-----\n"
-    with NamedTemporaryFile() as file:  # Python's ssl takes such lists by name alone
-        file.write(data)
-        file.flush()
-        context.load_verify_locations(file.name)
-    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+def _refusing(path: str) -> type[ssl.SSLObject]:
+    """Connections without the revoked. As etcd, by their numbers alone, and by what the list says at the time: OpenSSL would
+    refuse everybody once it is outdated."""
+
+    class Refusing(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            certificate = self.getpeercert() or {}
+            number = certificate.get("serialNumber")
+            if isinstance(number, str) and int(number, 16) in _revoked(path):
+                raise ssl.SSLCertVerificationError("the client's certificate was revoked")
+
+    return Refusing
+
+
+def _revoked(path: str) -> set[int]:
+    """Of a list in DER, as etcd has it, or PEM. Raises OSError and ValueError."""
+    from cryptography import x509
+
+    data = Path(path).read_bytes()
+    pem = b"-----BEGIN " in data
+    return {entry.serial_number for entry in (x509.load_pem_x509_crl if pem else x509.load_der_x509_crl)(data)}
 
 
 def _set_ciphers(context: ssl.SSLContext, suites: list[str]) -> None:
