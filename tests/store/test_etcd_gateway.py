@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from etcd_tools import Etcd, ours
 from hypothesis import given
@@ -237,7 +238,9 @@ def test_addresses_of_their_own(tmp_path: Path) -> None:
             assert Answer(for_metrics, "POST", path, '{"key":"YQ=="}').status == 404
         assert Answer(for_http, "POST", "/v3/kv/range", '{"key":"YQ=="}').status == 200
         assert Answer(etcd.port, "POST", "/v3/kv/range", '{"key":"YQ=="}').status == 415
-        assert etcd("put", "a", "1") == "OK\n"
+        with grpc.insecure_channel(f"127.0.0.1:{etcd.port}") as channel:
+            ask = channel.unary_unary("/etcdserverpb.KV/Range", response_deserializer=pb.RangeResponse.FromString)
+            assert ask(pb.RangeRequest(key=b"a").SerializeToString(), timeout=5).count == 0
 
 
 def test_hosts_that_are_meant(tmp_path: Path) -> None:
