@@ -354,7 +354,7 @@ class EmbeddedStore:
     def _deliver(self, durable: int) -> None:
         before = self._hub.durable
         self._hub.deliver(durable)
-        self._state.history.pack(durable - before, durable)
+        self._state.history.pack(durable - before)
         self._freeing.written(durable)
 
     def _facts(self) -> bytes:

@@ -12,32 +12,41 @@ from pilothouse.store.packing import Packed, Packer
 _FRESH: Final = 500  # revisions that are kept as they are: watches may be about to get them
 _AT_ONCE: Final = 2
 _MOST: Final = 250  # some milliseconds' worth
+_BITS: Final = 10
+_MASK: Final = (1 << _BITS) - 1
+
+_Held = Event | list[Event] | None  # one that is alone stands for itself
 
 
 class History:
     """A packed value stands in `KeyValue.value` here, and nowhere outside."""
 
     def __init__(self) -> None:
-        self._events: dict[int, Event | list[Event]] = {}  # one that is alone stands for itself
-        self._packer = Packer()
+        self._chunks: dict[int, list[_Held]] = {}  # of 1,024 revisions: a table of all would hold the loop as it grows
+        self._first, self._last = 1, 0
         self._packed = 0  # what revisions up to this one replaced is packed
-
-    def __len__(self) -> int:
-        return len(self._events)
+        self._packer = Packer()
 
     def first(self) -> int | None:
         """The oldest revision."""
-        return next(iter(self._events), None)
+        return self._first if self._first <= self._last else None
 
     def put(self, revision: int, events: list[Event]) -> None:
         """The newest."""
-        if not self._events:
-            self._packed = revision - 1
-        self._events[revision] = events if len(events) > 1 else events[0]
+        if self._first > self._last:
+            self._first, self._packed = revision, revision - 1
+        chunk = self._chunks.get(revision >> _BITS)
+        if chunk is None:
+            chunk = self._chunks[revision >> _BITS] = []
+        place = revision & _MASK
+        if len(chunk) < place:  # nothing was put before, or not for long
+            chunk += [None] * (place - len(chunk))
+        chunk.append(events if len(events) > 1 else events[0])
+        self._last = revision
 
-    def pack(self, written: int, newest: int) -> None:
+    def pack(self, written: int) -> None:
         """After so many new revisions: what has become old, and a little of what was loaded."""
-        limit, end = min(_AT_ONCE * written, _MOST), newest - _FRESH
+        limit, end = min(_AT_ONCE * written, _MOST), self._last - _FRESH
         for revision in range(self._packed + 1, min(self._packed + limit, end) + 1):
             self._pack(revision)
             self._packed = revision
@@ -50,15 +59,20 @@ class History:
         return [Event(type_, _whole(kv), None if prev is None else _whole(prev)) for type_, kv, prev in events]
 
     def pop(self, revision: int) -> Sequence[Event]:
-        """Forgets the revision. The values of what is returned are good for their length only."""
+        """Forgets the revision, the oldest. The values of what is returned are good for their length only."""
         self._packed = max(self._packed, revision)
-        events = self._held(revision)
-        self._events.pop(revision, None)
+        self._first = revision + 1
+        events, place = self._held(revision), revision & _MASK
+        if place == _MASK:
+            self._chunks.pop(revision >> _BITS, None)
+        elif events:
+            self._chunks[revision >> _BITS][place] = None
         return events
 
     def _held(self, revision: int) -> Sequence[Event]:
-        events = self._events.get(revision, ())
-        return (events,) if isinstance(events, Event) else events
+        chunk, place = self._chunks.get(revision >> _BITS), revision & _MASK
+        events = chunk[place] if chunk is not None and place < len(chunk) else None
+        return (events,) if isinstance(events, Event) else events or ()
 
     def _pack(self, revision: int) -> None:
         for event in self._held(revision):
@@ -73,12 +87,12 @@ class History:
                     self._exchange(prev.mod_revision, made, made._replace(kv=past))
 
     def _exchange(self, revision: int, old: Event, new: Event) -> None:
-        events = self._events[revision]
-        if events is old:
-            self._events[revision] = new
-        else:
-            assert not isinstance(events, Event)
+        chunk, place = self._chunks[revision >> _BITS], revision & _MASK
+        events = chunk[place]
+        if isinstance(events, list):
             events[next(at for at, event in enumerate(events) if event is old)] = new
+        else:
+            chunk[place] = new
 
 
 def _whole(kv: KeyValue) -> KeyValue:

@@ -30,7 +30,7 @@ class Loading:
 
     def load_changes(self, revision: int, kvs: list[KeyValue]) -> None:
         state = self.state
-        if state.history and revision != state.applied + 1:
+        if state.history.first() is not None and revision != state.applied + 1:
             raise BadRecord(f"revision {revision} follows revision {state.applied}")
         live, events, size = state.live, [], 0
         for kv in kvs:
