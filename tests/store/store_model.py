@@ -109,7 +109,7 @@ class Model:
         elif isinstance(op, Range):
             if op.revision > self.revision:
                 raise FutureRevision
-            if 0 < op.revision < self.compacted:
+            if op.revision and op.revision < self.compacted:
                 raise Compacted(self.compacted)
 
     def _apply(self, op: Op, now: Keys, before: Keys, events: list[Event]) -> OpResult:

@@ -245,10 +245,36 @@ async def test_the_quota_sets_an_alarm_that_lasts(tmp_path: Path) -> None:
     await store.delete(Delete(b"a"))
     await store.set_alarm("NOSPACE", False)
     await store.put(Put(b"b", b""))
+    lease = await store.lease_grant(60)
     await store.set_alarm("CORRUPT", True)
-    with pytest.raises(StoreError, match="etcdserver: corrupt cluster"):
-        await store.range(ALL)
+    for write in (
+        store.put(Put(b"b", b"", lease=77)),
+        store.delete(Delete(b"none")),
+        store.txn(Txn(failure=[Txn(success=[Put(b"b", b"")])])),
+        store.lease_grant(60),
+        store.lease_revoke(lease),
+        store.compact(1),
+    ):
+        with pytest.raises(Corrupt, match="etcdserver: corrupt cluster"):
+            await write
+    assert (await store.range(ALL)).count == 1 and (await store.txn(Txn(success=[ALL]))).succeeded
+    assert await store.lease_keep_alive(lease) == 60
+    await store.set_alarm("CORRUPT", False)
+    await store.put(Put(b"b", b""))
     await store.close()
+
+
+async def test_negative_revisions(store: EmbeddedStore) -> None:
+    """Alone they are the present, as etcd has it; within a transaction they are judged as any."""
+    for _ in range(2):
+        await store.put(Put(b"a", b""))
+    assert (await store.range(Range(b"a", revision=-5))).count == 1
+    assert (await store.txn(Txn(success=[Range(b"a", revision=-1)]))).responses[0].count == 1  # type: ignore[union-attr]
+    with pytest.raises(Compacted):
+        await store.txn(Txn(success=[Range(b"a", revision=-2)]))
+    await store.compact(2)
+    with pytest.raises(Compacted):
+        await store.txn(Txn(success=[Range(b"a", revision=-1)]))
 
 
 async def test_facts_beside_the_keys_last(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from pilothouse.store.embedded.hashes import CompactionHashes
 from pilothouse.store.embedded.lease import Leases
 from pilothouse.store.embedded.loading import Loading
 from pilothouse.store.embedded.quota import LEASE_COST, QUOTA_BYTES, Quota
-from pilothouse.store.embedded.rules import MAX_OPS, MAX_REQUEST_BYTES, judge
+from pilothouse.store.embedded.rules import MAX_OPS, MAX_REQUEST_BYTES, judge, writes
 from pilothouse.store.embedded.txn import carry_out, remove
 from pilothouse.store.embedded.view import Answer, View, needs_all, point
 from pilothouse.store.embedded.watch import EmbeddedWatch, Hub, Selection
@@ -142,8 +142,6 @@ class EmbeddedStore:
     async def range(self, request: Range) -> RangeResult:
         self._check_open()
         judge(request, self._state)
-        if self._quota.alarms:
-            self._quota.check_served()
         state, durable = self._state, self._hub.durable
         if request.revision > 0:
             state.check_revision(request.revision, durable)
@@ -194,7 +192,8 @@ class EmbeddedStore:
         state = self._state
         cost, size = judge(op, state, self._max_txn_ops, self._max_request_bytes)
         if state.size + cost >= self._quota.below or size > self._commits.left:
-            self._quota.check_served()
+            if writes(op):
+                self._quota.check_sound()
             await self._claim(cost, size)
         events: list[Event] = []
         result = carry_out(op, state, self._leases, events)
@@ -250,6 +249,7 @@ class EmbeddedStore:
 
     async def lease_grant(self, ttl_s: int, lease: int = 0) -> int:
         self._check_open()
+        self._quota.check_sound()
         await self._claim(LEASE_COST, _RECORD_BYTES)
         lease, ttl_s = self._leases.grant(ttl_s, lease)
         self._note(records.encode_lease(lease, ttl_s, ttl_s))
@@ -268,6 +268,7 @@ class EmbeddedStore:
 
     async def lease_revoke(self, lease: int) -> None:
         self._check_open()
+        self._quota.check_sound()
         await self._claim(0, self._revocation_bytes(lease))
         self._revoke(lease)
         await self._commits.wait()
@@ -332,6 +333,7 @@ class EmbeddedStore:
     async def compact(self, revision: int, *, physical: bool = False) -> None:
         """Returns once it is durable that earlier revisions cannot be read. Memory and disk are freed in the background."""
         self._check_open()
+        self._quota.check_sound()
         await self._claim(0, _RECORD_BYTES)
         state = self._state
         if revision <= state.compacted:

@@ -1,22 +1,17 @@
 """The space quota and the alarms, as etcd has them: once the quota was exceeded nothing that takes space is accepted until the
-alarm is taken back, and while the data is known to be corrupt nothing is served.
+alarm is taken back, and while the data is known to be corrupt nothing is written.
 """
 
 from __future__ import annotations
 
 from collections.abc import MutableMapping
 
-from pilothouse.store.interface import Alarm, NoSpace, StoreError
+from pilothouse.store.interface import Alarm, Corrupt, NoSpace
 
 QUOTA_BYTES = 8 << 30  # what etcd suggests as the most
 LEASE_COST = 64
 _META = "alarms"
 _NO_LIMIT = 1 << 62
-
-
-class CorruptAlarm(StoreError):
-    def __init__(self) -> None:
-        super().__init__("etcdserver: corrupt cluster")
 
 
 class Quota:
@@ -38,9 +33,10 @@ class Quota:
             raise NoSpace
         return in_use_bytes + cost < self._limit_bytes
 
-    def check_served(self) -> None:
+    def check_sound(self) -> None:
+        """Before anything is written. Raises Corrupt."""
         if "CORRUPT" in self.alarms:
-            raise CorruptAlarm
+            raise Corrupt("etcdserver: corrupt cluster")
 
     def set(self, alarm: Alarm, active: bool) -> tuple[str, bytes]:
         """Name and value of the fact to write down."""

@@ -62,7 +62,7 @@ def _check(op: Op, state: State, leases: Container[int], paths: list[bool]) -> N
         if op.lease:
             _check_lease(op, leases)
     elif type(op) is Range:
-        if op.revision > 0:
+        if op.revision:  # alone it is the present if negative, here not
             state.check_revision(op.revision, state.applied)
     elif type(op) is Txn:
         holds = True

@@ -28,7 +28,7 @@ def range_of(request: Any) -> Range:
         request.key,
         request.range_end,
         max(0, request.limit),
-        max(0, request.revision),
+        request.revision,
         request.keys_only,
         request.count_only,
         _TARGETS[target],
