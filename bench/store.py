@@ -24,7 +24,7 @@ from bench.servers import wait
 from pilothouse.bootstrap import runtime
 from pilothouse.clock import RealClock
 from pilothouse.store.embedded import EmbeddedStore, open_store
-from pilothouse.store.interface import Compare, Put, Range, Txn
+from pilothouse.store.interface import Compare, Put, Range, Txn, Watch
 
 _PREFIX, _END = b"/registry/pods/", b"/registry/pods0"
 _QUOTA = 16 << 30
@@ -107,21 +107,22 @@ async def _watches(store: EmbeddedStore, seconds: float) -> float:
     """Events a second that 1,000 watches of one prefix take, while 16 clients put."""
     received = 0
 
-    async def read() -> None:
+    async def read(watch: Watch) -> None:
         nonlocal received
-        async for batch in store.watch(_PREFIX, _END):
+        async for batch in watch:
             received += len(batch.events)
 
-    readers = [asyncio.create_task(read()) for _ in range(1000)]
+    watches = [store.watch(_PREFIX, _END) for _ in range(1000)]
+    readers = [asyncio.create_task(read(watch)) for watch in watches]
     await asyncio.sleep(0.1)
     begun = time.perf_counter()
     puts = round(await _measure(store, _put, 16, seconds, 0) * seconds)
     while received < puts * 990:
         await asyncio.sleep(0.001)
     rate = received / (time.perf_counter() - begun)
-    for reader in readers:
-        reader.cancel()
-    await asyncio.gather(*readers, return_exceptions=True)
+    for watch in watches:  # or they would be brought what the next rows write
+        await watch.cancel()
+    await asyncio.gather(*readers)
     return rate
 
 
