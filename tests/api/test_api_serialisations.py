@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 @cache
-def testdata() -> Path | None:
+def directory() -> Path | None:
     if named := os.environ.get("K8S_API_TESTDATA"):
         return Path(named)
     if shutil.which("go") is None:
@@ -40,7 +40,7 @@ def testdata() -> Path | None:
 
 @pytest.fixture(params=RELEASES)
 def release(request: pytest.FixtureRequest) -> Path:
-    root = testdata()
+    root = directory()
     if root is None:
         pytest.skip(f"no test data: run `go mod download {MODULE}`, or name its testdata directory in K8S_API_TESTDATA")
     found: Path = root / request.param

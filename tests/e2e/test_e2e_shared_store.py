@@ -22,7 +22,7 @@ def test_the_other_goes_on(tmp_path: Path) -> None:
         [*command, "--listen-client-urls", url], env=environment(tmp_path), stderr=subprocess.PIPE, text=True
     )
     assert etcd.stderr is not None
-    assert etcd.stderr.readline().startswith("serving")
+    assert etcd.stderr.readline().startswith("ready to serve")
     one = two = None
     try:
         one = start(tmp_path, tmp_path / "one", "--port", str(free_port()), "--etcd-servers", url)
