@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from sortedcontainers import SortedList
 
-from pilothouse.store.embedded.records import BadRecord
+from pilothouse.store.embedded.records import BadRecord, new
 from pilothouse.store.embedded.state import KEY_OVERHEAD, State
 from pilothouse.store.interface import Event, KeyValue
-
-_new = tuple.__new__
 
 
 class Loading:
@@ -37,7 +35,7 @@ class Loading:
             key = kv[0]
             size += len(key) + len(kv[1])
             if kv[4]:
-                events.append(_new(Event, ("PUT", kv, live.get(key))))
+                events.append(new(Event, ("PUT", kv, live.get(key))))
                 live[key] = kv
             else:
                 events.append(Event("DELETE", kv, live.pop(key, None)))

@@ -29,7 +29,7 @@ CHANGES_OVERHEAD = _CHANGES.size
 DELETE_OVERHEAD = _DELETE.size
 
 
-_new = tuple.__new__  # half of what a named tuple's own costs, for what is made by the million
+new = tuple.__new__  # half of what a named tuple's own costs, for what is made by the million
 
 
 class BadRecord(Exception):
@@ -168,7 +168,7 @@ def _decode_keys(payload: bytes, at: int, loader: Loader) -> int:
         end = middle + value_len
         if create == mod:
             create = mod  # one object for both
-        kvs.append(_new(KeyValue, (payload[at:middle], payload[middle:end], create, mod, version, lease)))
+        kvs.append(new(KeyValue, (payload[at:middle], payload[middle:end], create, mod, version, lease)))
         subs.append(sub)
         at = end
     loader.load_keys(kvs, subs)
@@ -188,7 +188,7 @@ def _decode_changes(payload: bytes, at: int, loader: Loader) -> int:
             end = middle + value_len
             if create == revision:
                 create = revision  # one object for both
-            kvs.append(_new(KeyValue, (payload[at:middle], payload[middle:end], create, revision, version, lease)))
+            kvs.append(new(KeyValue, (payload[at:middle], payload[middle:end], create, revision, version, lease)))
             at = end
         else:
             type_, key_len = _DELETE.unpack_from(payload, at)
