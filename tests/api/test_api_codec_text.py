@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilothouse.api.codec import syntax, text, yamltext
+from pilothouse.api.codec import text, yamltext
 from pilothouse.api.codec.text import Malformed
+from pilothouse.go import jsonsyntax
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=12),
@@ -65,8 +66,8 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
 
 @given(JSON)
 def test_the_scanner_finds_nothing_wrong_with_json(value: Any) -> None:
-    assert syntax.fault(json.dumps(value).encode()) == ""
-    assert syntax.fault(json.dumps(value, indent=1, ensure_ascii=False).encode()) == ""
+    assert jsonsyntax.fault(json.dumps(value).encode()) == ""
+    assert jsonsyntax.fault(json.dumps(value, indent=1, ensure_ascii=False).encode()) == ""
 
 
 def test_fields_given_twice() -> None:

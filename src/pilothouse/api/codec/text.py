@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import orjson
 
-from pilothouse.api.codec import syntax
 from pilothouse.api.raw import escaped
+from pilothouse.go import jsonsyntax
 
 DEPTH_MOST: Final = 200  # orjson writes 254, and answers wrap what is stored; upstream reads 10,000
 _DUPLICATES_MOST: Final = 100
@@ -40,7 +40,7 @@ def to_json(value: Any, option: int = 0) -> bytes:
 
 def _leniently(body: bytes) -> Any:
     """Upstream bears bad UTF-8 and lone surrogates, which orjson does not."""
-    wrong = syntax.fault(body)
+    wrong = jsonsyntax.fault(body)
     if wrong:
         raise Malformed(wrong) from None
     try:

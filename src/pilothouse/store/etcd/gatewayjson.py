@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
-from pilothouse.api.codec import syntax
+from pilothouse.go import jsonsyntax
 
 _DEPTH_MOST: Final = 200  # of messages in messages; etcd's own requests stay far below
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
@@ -41,9 +41,9 @@ def messages(body: bytes, message: Any) -> Iterator[Any]:
         if start == len(body):
             return
         try:
-            at = syntax.value_end(body, start)
-        except syntax.Fault as fault:
-            raise ValueError("unexpected EOF" if str(fault) == syntax.END else str(fault)) from None
+            at = jsonsyntax.value_end(body, start)
+        except jsonsyntax.Fault as fault:
+            raise ValueError("unexpected EOF" if str(fault) == jsonsyntax.END else str(fault)) from None
         found = message()
         _Reader(body[start:at].decode("utf-8", "surrogateescape")).message(found)
         yield found
