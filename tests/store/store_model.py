@@ -144,6 +144,9 @@ class Model:
         ):
             kvs = [kv for kv in kvs if not keep[0] or getattr(kv, name) >= keep[0]]
             kvs = [kv for kv in kvs if not keep[1] or getattr(kv, name) <= keep[1]]
+        filtered = op.min_mod_revision or op.max_mod_revision or op.min_create_revision or op.max_create_revision
+        if op.limit_first and op.limit > 0 and not (filtered or op.descending):
+            kvs = kvs[: op.limit + 1]
         attribute = {"create": "create_revision", "mod": "mod_revision"}.get(op.sort_target, op.sort_target)
         kvs.sort(key=lambda kv: getattr(kv, attribute), reverse=op.descending)
         more = 0 < op.limit < len(kvs)
@@ -208,6 +211,7 @@ RANGES = st.builds(Range, KEYS, ENDS, limit=st.integers(0, 4), revision=REVISION
     max_mod_revision=BOUNDS,
     min_create_revision=BOUNDS,
     max_create_revision=BOUNDS,
+    limit_first=st.booleans(),
 )
 OPERATORS = st.sampled_from(["=", "!=", ">", "<"])
 COMPARES = st.builds(

@@ -121,6 +121,13 @@ STEPS: list[tuple[str, Any]] = [
     ("KV/Put", _put(b"a", b"", ignore_value=True, ignore_lease=True)),
     ("KV/Put", _put(b"big", _MIB + _MIB[: 1 << 19])),
     ("KV/Put", _put(b"big", _MIB + _MIB)),
+    # The most that a member whose ids have ten bytes takes, and one byte more than one whose ids have nine does.
+    ("KV/DeleteRange", pb.DeleteRangeRequest(key=b"x" * ((3 << 19) - 22))),
+    ("KV/DeleteRange", pb.DeleteRangeRequest(key=b"x" * ((3 << 19) - 20))),
+    ("KV/Txn", _txn([_op(request_delete_range=pb.DeleteRangeRequest(key=b"x" * ((3 << 19) - 30)))])),
+    ("KV/Txn", _txn([_op(request_delete_range=pb.DeleteRangeRequest(key=b"x" * ((3 << 19) - 28)))])),
+    ("KV/Txn", _txn([_op(request_range=pb.RangeRequest(key=b"x" * (7 << 18)))])),
+    ("KV/Range", pb.RangeRequest(key=b"x" * (7 << 18))),
     ("KV/Put", _put(b"big", _MIB + _MIB + _MIB)),
     ("KV/Range", pb.RangeRequest()),
     ("KV/Range", pb.RangeRequest(key=b"a")),

@@ -31,7 +31,8 @@ class KeyValue(NamedTuple):
 @dataclass(slots=True, unsafe_hash=True)
 class Range:
     """Reads [key, range_end): an empty range_end is the key alone, b"\\0" all keys from `key` on.
-    revision 0 reads the newest state; limit 0 sets no limit. Sorted by key, ascending, unless told otherwise."""
+    revision 0 reads the newest state; limit 0 sets no limit. Sorted by key, ascending, unless told otherwise.
+    limit_first: of those in order of key only the first limit + 1 are sorted, as etcd does where no order is named."""
 
     key: bytes
     range_end: bytes = b""
@@ -45,6 +46,7 @@ class Range:
     max_mod_revision: int = 0
     min_create_revision: int = 0
     max_create_revision: int = 0
+    limit_first: bool = False
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -84,6 +86,13 @@ class Txn:
 
 
 Op: TypeAlias = Range | Put | Delete | Txn
+
+
+def writes(op: Op) -> bool:
+    """Whether it may."""
+    if type(op) is Txn:
+        return any(map(writes, op.success)) or any(map(writes, op.failure))
+    return type(op) is not Range
 
 
 @dataclass(slots=True)

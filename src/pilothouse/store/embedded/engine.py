@@ -24,9 +24,9 @@ from pilothouse.store.embedded.hashes import CompactionHashes
 from pilothouse.store.embedded.lease import Leases
 from pilothouse.store.embedded.loading import Loading
 from pilothouse.store.embedded.quota import LEASE_COST, QUOTA_BYTES, Quota
-from pilothouse.store.embedded.rules import MAX_OPS, MAX_REQUEST_BYTES, judge, writes
+from pilothouse.store.embedded.rules import MAX_OPS, MAX_REQUEST_BYTES, judge
 from pilothouse.store.embedded.txn import carry_out, remove
-from pilothouse.store.embedded.view import Answer, View, needs_all, point
+from pilothouse.store.embedded.view import Answer, View, point, wanted
 from pilothouse.store.embedded.watch import EmbeddedWatch, Hub, Selection
 from pilothouse.store.interface import (
     Alarm,
@@ -50,6 +50,7 @@ from pilothouse.store.interface import (
     TxnResult,
     Unavailable,
     Watching,
+    writes,
 )
 
 _SLICE = 2_000  # events or keys that are handled in one go, about a millisecond's worth
@@ -150,19 +151,14 @@ class EmbeddedStore:
             if state.applied == durable or (kv is not None and kv.mod_revision <= durable):
                 return point(request, kv, durable)
         at = request.revision if request.revision > 0 else durable
-        wanted = 1 << 62
-        if request.count_only:
-            wanted = 0
-        elif request.limit > 0 and not needs_all(request):
-            wanted = request.limit + 1
-        found, taken = Answer(request), 0
+        found, most, taken = Answer(request), wanted(request), 0
         with View(state, at, request.key, request.range_end) as view:
             await self._follow(view)
-            while taken < wanted and not view.ended:
-                kvs = view.take(min(wanted - taken, _SLICE))
+            while taken < most and not view.ended:
+                kvs = view.take(min(most - taken, _SLICE))
                 taken += len(kvs)
                 found.add(kvs)
-                if not view.ended and wanted > _SLICE:
+                if not view.ended and most > _SLICE:
                     await self._clock.sleep(0)
                     await self._follow(view)
             count, revision = view.count(), self._hub.durable

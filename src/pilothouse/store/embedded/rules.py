@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pilothouse.store.embedded.records import CHANGES_OVERHEAD, DELETE_OVERHEAD, PUT_OVERHEAD
 from pilothouse.store.embedded.state import State
-from pilothouse.store.interface import Delete, InvalidRequest, Op, Put, Range, Txn
+from pilothouse.store.interface import Delete, InvalidRequest, Op, Put, Txn, writes
 
 MAX_OPS = 128
 MAX_REQUEST_BYTES = 3 << 19  # 1.5 MiB
@@ -24,16 +24,9 @@ def judge(op: Op, state: State, max_ops: int = MAX_OPS, max_bytes: int = MAX_REQ
         for branch in (op.success, op.failure):
             if len(branch) > 1 or (branch and type(branch[0]) is Txn):
                 _check_intervals(branch)
-    if size > max_bytes:
+    if size > max_bytes and writes(op):
         raise InvalidRequest("etcdserver: request is too large")
     return cost, log
-
-
-def writes(op: Op) -> bool:
-    """Whether it may."""
-    if type(op) is Txn:
-        return any(map(writes, op.success)) or any(map(writes, op.failure))
-    return type(op) is not Range
 
 
 def _judge(op: Op, state: State, max_ops: int) -> tuple[int, int, int]:

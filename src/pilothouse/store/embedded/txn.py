@@ -7,7 +7,7 @@ from operator import eq, gt, lt, ne
 from typing import Final
 
 from pilothouse.store.embedded.state import State
-from pilothouse.store.embedded.view import Answer, View, point
+from pilothouse.store.embedded.view import Answer, View, point, wanted
 from pilothouse.store.interface import (
     Compare,
     Delete,
@@ -142,8 +142,10 @@ def _range(op: Range, state: State, events: list[Event]) -> RangeResult:
     view.follow()
     if op.revision > 0:
         view.set_back(events)
-    found = Answer(op)
-    while not (view.ended or op.count_only):
-        found.add(view.take())
+    found, most = Answer(op), wanted(op)
+    while most > 0 and not view.ended:
+        kvs = view.take(most)
+        most -= len(kvs)
+        found.add(kvs)
     found.order()
     return found.result(view.count(), revision)

@@ -116,14 +116,17 @@ class View:
         return [kv for key in names if (kv := changed[key] if key in changed else live[key]) is not None]
 
 
-def needs_all(request: Range) -> bool:
-    """Whether all keys must be seen before the limit applies."""
-    return bool(request.sort_target != "key" or request.descending or _filters(request))
+def wanted(request: Range) -> int:
+    """How many keys, in their order, must be looked at."""
+    if request.count_only:
+        return 0
+    sorts = request.descending or (request.sort_target != "key" and not request.limit_first)
+    return request.limit + 1 if request.limit > 0 and not sorts and not _filters(request) else _ALL
 
 
 class Answer:
-    """Puts together what a Range answers: `add` slices of the range in order of key, until there is one more than the limit
-    (or all, where `needs_all`); then `order` until it returns True, then `result`."""
+    """Puts together what a Range answers: `add` slices of the range in order of key, until there are as many as are
+    `wanted`; then `order` until it returns True, then `result`."""
 
     def __init__(self, request: Range) -> None:
         self._request = request

@@ -37,6 +37,7 @@ def range_of(request: Any) -> Range:
         request.max_mod_revision,
         request.min_create_revision,
         request.max_create_revision,
+        limit_first=not order,
     )
 
 

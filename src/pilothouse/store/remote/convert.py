@@ -58,7 +58,7 @@ class Converter:
     # Requests
 
     def range(self, op: Range) -> Any:
-        order = 0 if op.sort_target == "key" and not op.descending else 2 if op.descending else 1
+        order = 2 if op.descending else 0 if op.sort_target == "key" or op.limit_first else 1
         return pb.RangeRequest(
             key=self.out(op.key), range_end=self.out_end(op.range_end), limit=op.limit, revision=op.revision,
             sort_order=order, sort_target=_TARGETS[op.sort_target], keys_only=op.keys_only, count_only=op.count_only,

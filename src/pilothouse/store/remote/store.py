@@ -13,7 +13,6 @@ from pilothouse.store.interface import (
     DeleteResult,
     LeaseNotFound,
     LeaseStatus,
-    Op,
     Put,
     PutResult,
     Range,
@@ -23,6 +22,7 @@ from pilothouse.store.interface import (
     Txn,
     TxnResult,
     Unavailable,
+    writes,
 )  # fmt: skip
 from pilothouse.store.remote.calls import ATTEMPT_S, CALL_S, PROPOSAL_S, Calls
 from pilothouse.store.remote.convert import Converter
@@ -175,7 +175,7 @@ class RemoteStore:
         """One that is not answered is repeated where that does no harm: where it only reads, and where its compare tells
         whether it was carried out already (`repeats`). Raises Unavailable for another: it may or may not have happened."""
         guarded = is_guarded(request)
-        repeat = guarded or _only_reads(request)
+        repeat = guarded or not writes(request)
         response, repeated = await self._unary_write(_TXN, self._converter.txn(request), repeat)
         result = self._converter.txn_result(response, self._heard(response))
         return settle(request, result) if repeated and guarded else result
@@ -269,7 +269,3 @@ class RemoteStore:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._calls.endpoints.close()
-
-
-def _only_reads(op: Op) -> bool:
-    return isinstance(op, Range) or (isinstance(op, Txn) and all(map(_only_reads, (*op.success, *op.failure))))
