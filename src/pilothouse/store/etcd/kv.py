@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pilothouse.store.etcd import encoding, requests
 from pilothouse.store.etcd.context import Context
+from pilothouse.store.etcd.proposals import Proposals
 from pilothouse.store.interface import RangeResult
 from pilothouse.store.wire.call import Call
 from pilothouse.store.wire.rpc import RpcError, Status
@@ -20,6 +21,7 @@ class KV:
         self._store, self._clock, self._header = context.store, context.clock, context.header
         self._guard, self._counts = context.guard, context.counts
         self._max_txn_ops = context.config.max_txn_ops
+        self._proposals = Proposals(context)
 
     async def range(self, request: Any, call: Call) -> list[bytes]:
         operation = requests.range_of(request)
@@ -63,6 +65,7 @@ class KV:
 
     async def put(self, request: Any, call: Call) -> bytes:
         operation = requests.put_of(request)
+        self._proposals.check_size(request, operation, call)
         if self._guard.on:
             await self._guard.check_put(call, request)
         result = await self._store.put(operation)
@@ -72,6 +75,7 @@ class KV:
 
     async def delete_range(self, request: Any, call: Call) -> bytes:
         operation = requests.delete_of(request)
+        self._proposals.check_size(request, operation, call)
         if self._guard.on:
             self._guard.check_delete(call, request)
         result = await self._store.delete(operation)
@@ -80,6 +84,7 @@ class KV:
 
     async def txn(self, request: Any, call: Call) -> bytes:
         operation = requests.txn_of(request, self._max_txn_ops)
+        self._proposals.check_size(request, operation, call)
         if self._guard.on:
             await self._guard.check_txn(call, request)
         result = await self._store.txn(operation)
