@@ -100,7 +100,8 @@ class Etcd:
 
 
 class Proxy:
-    """Before one member. `cut()` ends its connections; while `swallowing` answers are lost, and then the connection."""
+    """Before one member. `cut()` ends its connections; while `swallowing` answers are lost, and then the connection. `hold()`
+    keeps what is asked next from the member until `let_go()`; what comes after that is lost."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -109,6 +110,7 @@ class Proxy:
         self.port = 0
         self.swallowing = False
         self.requests_seen = asyncio.Event()
+        self._held: list[tuple[asyncio.StreamWriter, bytes]] | None = None
 
     async def start(self) -> str:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -137,6 +139,11 @@ class Proxy:
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, answers: bool) -> None:
         while data := await source.read(65536):
+            if self._held is not None and not answers:
+                if not self.requests_seen.is_set():
+                    self._held.append((sink, data))
+                    self.requests_seen.set()
+                continue
             if self.swallowing:
                 self.requests_seen.set()
                 if answers:
@@ -144,6 +151,15 @@ class Proxy:
             sink.write(data)
             await sink.drain()
         raise EOFError
+
+    def hold(self) -> None:
+        self._held = []
+        self.requests_seen.clear()
+
+    async def let_go(self) -> None:
+        for sink, data in self._held or ():
+            sink.write(data)
+            await sink.drain()
 
     async def cut(self) -> None:
         tasks = list(self._connections)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from pilothouse.store.remote import Options, RemoteStore, open_remote
 from pilothouse.store.remote.convert import Converter
 from pilothouse.store.remote.endpoints import parse
 from pilothouse.store.remote.failures import failure
-from pilothouse.store.remote.repeats import is_guarded, settle
+from pilothouse.store.remote.repeats import FENCE, fence_of, fenced, is_guarded, may_come_late, settle
 from real_etcd import Etcd, Proxy
 
 
@@ -103,12 +104,43 @@ async def test_a_write_that_is_not_answered_is_done_once(etcd: Etcd, store: Remo
     assert created == TxnResult(True, [PutResult(2)], 2)
     lost = await guarded(0, Put(b"a", b"2"))
     assert not lost.succeeded and lost.responses[0].kvs == [KeyValue(b"a", b"1", 2, 2, 1)]  # type: ignore[union-attr]
-    assert (await guarded(2, Put(b"a", b"3"))).revision == 3
-    assert await guarded(3, Delete(b"a")) == TxnResult(True, [DeleteResult(4, 1)], 4)
+    # At 3 and 4 the fence was moved.
+    assert (await guarded(2, Put(b"a", b"3"))).revision == 5
+    assert await guarded(5, Delete(b"a")) == TxnResult(True, [DeleteResult(6, 1)], 6)
     with pytest.raises(Unavailable):  # nothing tells whether it was done: not silently repeated
         await unanswered(Txn(success=[Put(b"b", b"1")]))
     found = (await store.range(Range(b"b"))).kvs
     assert [kv.version for kv in found] == [1]
+    await behind.close()
+    await proxy.stop()
+
+
+async def test_a_write_is_not_carried_out_after_its_repetition_was_answered(etcd: Etcd, store: RemoteStore) -> None:
+    proxy = Proxy(etcd.ports[0])
+    urls = (await proxy.start(), etcd.urls[0])
+    behind = await open_remote(Options(urls), RealClock())
+    await asyncio.gather(*(behind.range(Range(b"a")) for _ in range(8)))  # both connections stand
+    proxy.hold()
+    for number in itertools.count():
+        key = b"k%d" % number
+        await behind.txn(Txn([Compare(key, "mod", "=", 0)], [Put(key, b"1")], [Range(key)]))
+        if proxy.requests_seen.is_set():
+            break  # this one the member behind the proxy has not got
+    assert [kv.version for kv in (await store.range(Range(key))).kvs] == [1]
+    await store.delete(Delete(key))
+    revision = await store.revision()
+    await proxy.let_go()
+    await asyncio.sleep(0.5)
+    assert (await store.range(Range(key))).kvs == []
+    assert await store.revision() == revision
+    # The other's creations hear that the fence was moved, and are sent again.
+    for creating in (store, behind):
+        done = await creating.txn(Txn([Compare(key, "mod", "=", 0)], [Put(key, b"2")], [Range(key)]))
+        assert done.succeeded
+        lost = await creating.txn(Txn([Compare(key, "version", "=", 0)], [Put(key, b"3")], [Range(key)]))
+        assert not lost.succeeded and [kv.value for kv in lost.responses[0].kvs] == [b"2"]  # type: ignore[union-attr]
+        assert len(lost.responses) == 1
+        await creating.delete(Delete(key))
     await behind.close()
     await proxy.stop()
 
@@ -178,6 +210,20 @@ def test_what_may_be_repeated() -> None:
     assert settle(put, theirs) is theirs
     ours = TxnResult(False, [RangeResult([KeyValue(b"a", b"1", 1, 8, 2)], 1, False, 9)], 9)
     assert settle(put, ours) == TxnResult(True, [PutResult(8)], 8)
+
+
+def test_a_fence_for_what_may_come_late() -> None:
+    read = [Range(b"a")]
+    create = Txn([Compare(b"a", "mod", "=", 0)], [Put(b"a", b"1")], read)
+    assert may_come_late(create) and may_come_late(Txn([Compare(b"a", "version", "=", 3)], [Delete(b"a")], read))
+    assert not may_come_late(Txn([Compare(b"a", "mod", "=", 5)], [Put(b"a", b"1")], read))
+    assert fenced(create, 7).compare == (Compare(b"a", "mod", "=", 0), Compare(FENCE, "mod", "=", 7))
+    found = RangeResult([KeyValue(b"a", b"2", 1, 9, 2)], 1, False, 9)
+    fence = RangeResult([KeyValue(FENCE, b"", 1, 8, 2)], 1, False, 9)
+    assert fence_of(TxnResult(False, [found, fence], 9)) == (TxnResult(False, [found], 9), 8)
+    assert fence_of(TxnResult(False, [found, RangeResult([], 0, False, 9)], 9))[1] == 0
+    done = TxnResult(True, [PutResult(9)], 9)
+    assert fence_of(done) == (done, None)
 
 
 def test_a_moved_range_ends_where_it_should() -> None:

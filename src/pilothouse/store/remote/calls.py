@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
 from pilothouse.clock import Clock
@@ -33,19 +34,30 @@ class Calls:
     def __init__(self, endpoints: Endpoints, clock: Clock) -> None:
         self.endpoints, self.clock = endpoints, clock
 
-    async def unary(self, method: Method, request: Any, *, repeat: bool, first_s: float = ATTEMPT_S) -> Answer:
-        """`repeat`: asking twice does no harm; `first_s`: how long the first attempt may take. Raises the store's errors."""
+    async def unary(
+        self,
+        method: Method,
+        request: Any,
+        *,
+        repeat: bool,
+        first_s: float = ATTEMPT_S,
+        renew: Callable[[], Awaitable[Any]] | None = None,
+    ) -> Answer:
+        """`repeat`: asking twice does no harm; `first_s`: how long the first attempt may take; `renew`: makes the request that
+        is sent after one that was not answered. Raises the store's errors."""
         data = request.SerializeToString()
         if len(data) > REQUEST_BYTES_MOST:
             why = f"trying to send message larger than max ({len(data)} vs. {REQUEST_BYTES_MOST})"
             raise InvalidRequest(f"rpc error: code = ResourceExhausted desc = {why}")
         try:
             async with self.clock.timeout(CALL_S):
-                return await self._attempts(method, data, repeat, first_s)
+                return await self._attempts(method, data, repeat, first_s, renew)
         except TimeoutError:
             raise Unavailable("context deadline exceeded") from None
 
-    async def _attempts(self, method: Method, data: bytes, repeat: bool, attempt_s: float) -> Answer:
+    async def _attempts(
+        self, method: Method, data: bytes, repeat: bool, attempt_s: float, renew: Callable[[], Awaitable[Any]] | None
+    ) -> Answer:
         import grpc
 
         endpoint: Endpoint | None = None
@@ -77,6 +89,8 @@ class Calls:
                 endpoint.waiting.pop(call, None)
                 attempt_s = ATTEMPT_S
             await self.backoff()
+            if repeated and renew is not None:
+                data = (await renew()).SerializeToString()
 
     async def backoff(self) -> None:
         await self.clock.sleep(BACKOFF_S * (1 + _JITTER * (2 * self.clock.random.random() - 1)))

@@ -4,11 +4,19 @@ The API server's writes compare the revision of one key, put or delete that key,
 of the two is carried out; and where the second finds the compare failed, what it reads tells whether the first did it: the key
 holds just the value that was to be put (an object holds its own UID and times), or is gone as it was to be. So no answer that a
 client gets depends on a connection having broken. etcd's own client repeats these too, but takes its own write for another's.
+
+What requires that a key is absent, or has a certain version, could be carried out late: a member hangs with the first attempt,
+the second is answered, the object is deleted, and then the member goes on. So these compare a fence, too: a key that is written
+anew before a second attempt, after which no earlier one can succeed.
 """
 
 from __future__ import annotations
 
-from pilothouse.store.interface import Delete, DeleteResult, Put, PutResult, Range, RangeResult, Txn, TxnResult
+from typing import Final
+
+from pilothouse.store.interface import Compare, Delete, DeleteResult, Put, PutResult, Range, RangeResult, Txn, TxnResult
+
+FENCE: Final = b"/registry/pilothouse-fence"  # shared by all that write below one prefix
 
 
 def is_guarded(txn: Txn) -> bool:
@@ -28,6 +36,28 @@ def is_guarded(txn: Txn) -> bool:
     )
     guard = compare.key == write.key and not compare.range_end and compare.target in ("mod", "version")
     return plain and whole and read.key == write.key and guard and compare.op == "="
+
+
+def may_come_late(txn: Txn) -> bool:
+    """Whether what a guarded transaction requires can hold again after it was carried out."""
+    compare = txn.compare[0]
+    return compare.target == "version" or compare.value == 0
+
+
+def fenced(txn: Txn, fence: int) -> Txn:
+    """It requires that the fence was last written at revision `fence`, and tells when it was where it fails."""
+    guard = Compare(FENCE, "mod", "=", fence)
+    return Txn((*txn.compare, guard), txn.success, (*txn.failure, Range(FENCE, keys_only=True)))
+
+
+def fence_of(result: TxnResult) -> tuple[TxnResult, int | None]:
+    """The result without what a fenced transaction has more, and when the fence was last written, if it tells."""
+    if result.succeeded:
+        return result, None
+    read = result.responses[-1]
+    assert isinstance(read, RangeResult)
+    written = read.kvs[0].mod_revision if read.kvs else 0
+    return TxnResult(False, result.responses[:-1], result.revision), written
 
 
 def settle(txn: Txn, result: TxnResult) -> TxnResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from pilothouse.clock import Clock
@@ -28,7 +29,7 @@ from pilothouse.store.remote.calls import ATTEMPT_S, CALL_S, PROPOSAL_S, Calls
 from pilothouse.store.remote.convert import Converter
 from pilothouse.store.remote.endpoints import Endpoints, Options, metadata
 from pilothouse.store.remote.failures import failure_of, is_unanswered
-from pilothouse.store.remote.repeats import is_guarded, settle
+from pilothouse.store.remote.repeats import FENCE, fence_of, fenced, is_guarded, may_come_late, settle
 from pilothouse.store.remote.watch import RemoteWatch
 from pilothouse.store.rpc.messages import etcdserverpb as pb
 from pilothouse.store.rpc.services import method
@@ -100,6 +101,8 @@ class RemoteStore:
         self._newest = 0  # of the revisions heard of
         self._asked: asyncio.Task[int] | None = None  # a question for the revision that is on its way
         self._next: asyncio.Task[int] | None = None  # the one after it
+        self._fence = 0  # the revision at which FENCE was last written, as far as is known
+        self._moving_fence = asyncio.Lock()
         self._watches: set[RemoteWatch] = set()
         self._starting: set[asyncio.Task[int]] = set()  # watches that are to begin after the present revision
         self._closed = False
@@ -175,18 +178,48 @@ class RemoteStore:
         """One that is not answered is repeated where that does no harm: where it only reads, and where its compare tells
         whether it was carried out already (`repeats`). Raises Unavailable for another: it may or may not have happened."""
         guarded = is_guarded(request)
+        if guarded and may_come_late(request):
+            return await self._fenced(request)
         repeat = guarded or not writes(request)
         response, repeated = await self._unary_write(_TXN, self._converter.txn(request), repeat)
         result = self._converter.txn_result(response, self._heard(response))
         return settle(request, result) if repeated and guarded else result
 
+    async def _fenced(self, request: Txn) -> TxnResult:
+        """A guarded transaction of which no attempt may be carried out after another was answered."""
+        sent = -1
+
+        def current() -> Any:
+            nonlocal sent
+            sent = self._fence
+            return self._converter.txn(fenced(request, sent))
+
+        async def renew() -> Any:
+            async with self._moving_fence:
+                if self._fence == sent:
+                    put = pb.PutRequest(key=self._converter.out(FENCE))
+                    self._fence = self._heard((await self._calls.unary(_PUT, put, repeat=True)).response)
+            return current()
+
+        repeated = False
+        while True:
+            response, again = await self._unary_write(_TXN, current(), True, renew)
+            repeated = repeated or again
+            result, fence = fence_of(self._converter.txn_result(response, self._heard(response)))
+            if fence is None or fence == sent:
+                return settle(request, result) if repeated else result
+            self._fence = fence  # another moved it: this attempt was not carried out
+
     async def _write(self, of: Any, request: Any) -> Any:
         return (await self._unary_write(of, request, False))[0]
 
-    async def _unary_write(self, of: Any, request: Any, repeat: bool) -> tuple[Any, bool]:
+    async def _unary_write(
+        self, of: Any, request: Any, repeat: bool, renew: Callable[[], Awaitable[Any]] | None = None
+    ) -> tuple[Any, bool]:
         if self._starting:  # what a watch is to see must not come before it
             await asyncio.wait(list(self._starting))
-        return await self._calls.unary(of, request, repeat=repeat, first_s=PROPOSAL_S if repeat else ATTEMPT_S)
+        first_s = PROPOSAL_S if repeat else ATTEMPT_S
+        return await self._calls.unary(of, request, repeat=repeat, first_s=first_s, renew=renew)
 
     async def compact(self, revision: int, *, physical: bool = False) -> None:
         request = pb.CompactionRequest(revision=revision, physical=physical)
