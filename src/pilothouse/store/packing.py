@@ -7,7 +7,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-_LEAST_BYTES: Final = 512  # smaller ones gain nothing
+LEAST_BYTES: Final = 512  # smaller ones gain nothing
 _MOST_BYTES: Final = 32_000  # what fits in deflate's window
 _SAMPLES_MOST: Final = 256
 _POOR_MOST: Final = 16
@@ -45,7 +45,7 @@ class Packer:
 
     def pack(self, group: bytes | str, value: bytes) -> Packed | None:
         """None where the value should be kept as it is: it does not become much smaller, or is the sample of others now."""
-        if not _LEAST_BYTES <= len(value) <= _MOST_BYTES:
+        if not LEAST_BYTES <= len(value) <= _MOST_BYTES:
             return None
         sample = self._samples.get(group)
         if sample is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from pilothouse.store.interface import Event, KeyValue
-from pilothouse.store.packing import Packed, Packer
+from pilothouse.store.packing import LEAST_BYTES, Packed, Packer
 
 _FRESH: Final = 500  # revisions that are kept as they are: watches may be about to get them
 _AT_ONCE: Final = 2
@@ -46,10 +46,21 @@ class History:
 
     def pack(self, written: int) -> None:
         """After so many new revisions: what has become old, and a little of what was loaded."""
-        limit, end = min(_AT_ONCE * written, _MOST), self._last - _FRESH
-        for revision in range(self._packed + 1, min(self._packed + limit, end) + 1):
-            self._pack(revision)
-            self._packed = revision
+        first = self._packed + 1
+        last = min(self._packed + min(_AT_ONCE * written, _MOST), self._last - _FRESH)
+        while first <= last:
+            place = first & _MASK
+            count = min(last - first, _MASK - place) + 1
+            held = self._chunks.get(first >> _BITS, ())[place : place + count]
+            large = [  # of one event each, mostly, and mostly not
+                at
+                for at, one in enumerate(held, first)
+                if type(one) is not Event or ((prev := one[2]) is not None and len(prev[1]) >= LEAST_BYTES)
+            ]
+            for revision in large:
+                self._pack(revision)
+            first += count
+            self._packed = first - 1
 
     def get(self, revision: int) -> Sequence[Event]:
         """What the revision did; nothing where that is not held."""
