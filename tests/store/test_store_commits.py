@@ -47,7 +47,7 @@ async def test_one_that_gives_up_leaves_the_others_waiting(tmp_path: Path) -> No
     store = await open_store(tmp_path, RealClock(), files=files)
     await store.put(Put(b"first", b""))
     files.go.clear()
-    writers = [asyncio.create_task(store.put(Put(b"k%d" % i, b""))) for i in range(3)]
+    writers = [asyncio.ensure_future(store.put(Put(b"k%d" % i, b""))) for i in range(3)]
     await asyncio.sleep(0.02)
     writers[1].cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -8,7 +8,7 @@ writes. Source of the semantics: etcd's API documentation, "KV API guarantees" a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -254,15 +254,16 @@ class InUse(StoreError):
 
 
 class Store(Protocol):
-    """Every write returns only when it is durable. All calls raise the StoreErrors above."""
+    """Every write returns only when it is durable. All calls raise the StoreErrors above, a write's when it is called or when
+    it is awaited: do both at once."""
 
     async def range(self, request: Range) -> RangeResult: ...
 
-    async def put(self, request: Put) -> PutResult: ...
+    def put(self, request: Put) -> Awaitable[PutResult]: ...
 
-    async def delete(self, request: Delete) -> DeleteResult: ...
+    def delete(self, request: Delete) -> Awaitable[DeleteResult]: ...
 
-    async def txn(self, request: Txn) -> TxnResult: ...
+    def txn(self, request: Txn) -> Awaitable[TxnResult]: ...
 
     def watch(
         self,

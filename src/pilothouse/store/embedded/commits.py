@@ -7,7 +7,7 @@ import errno
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pilothouse.clock import Worker
 from pilothouse.store.durations import Durations
@@ -16,6 +16,7 @@ from pilothouse.store.embedded.disk import FULL, Disk, SnapshotFile
 from pilothouse.store.interface import NoSpace, StoreError, Unavailable
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _PARTS = 200
 _RETURN_S = 10e-6  # what a writer takes from hearing that its write is durable to its next one
@@ -28,7 +29,8 @@ class _Group(NamedTuple):
 
     size: int
     mark: int
-    waiters: list[asyncio.Future[None]]
+    waiters: list[asyncio.Future[Any]]
+    results: list[Any]  # for each of them
     wanting: dict[asyncio.Future[None], int]  # who waits for room, and how much of it
     rotation: _Rotation | None
     begun_s: float
@@ -42,7 +44,7 @@ class _Done(NamedTuple):
 
 
 class Commits:
-    """`record` in order, then `wait` until it is durable. Without a disk everything is durable in the loop's next turn.
+    """`record` in order, then await `durable`. Without a disk everything is durable in the loop's next turn.
 
     What is no more than `left` can be written although the disk is full: recording anything else first asks `make_room`.
 
@@ -64,7 +66,8 @@ class Commits:
         self._records: list[bytes] = []
         # Bytes there is room for beside the group that is being written; and beside `_records`, too.
         self._room = self.left = disk.room - 2 * frames.OVERHEAD if disk is not None else 1 << 62
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[asyncio.Future[Any]] = []
+        self._results: list[Any] = []
         self._wanting: dict[asyncio.Future[None], int] = {}
         self._rotation: _Rotation | None = None
         self._writing: _Group | None = None
@@ -81,26 +84,21 @@ class Commits:
         if not self._due:
             self._wake()
 
-    def pending(self) -> asyncio.Future[None] | None:
-        """To be awaited, and nothing else: done once all that was recorded is durable, or failed with Unavailable. None: it
-        is durable."""
+    def durable(self, result: T) -> asyncio.Future[T]:
+        """To be awaited, and nothing else: `result`, once all that was recorded is durable. Raises Unavailable, as may the
+        awaiting."""
         if self.error is not None:
             raise self.error
+        future: asyncio.Future[T] = self._loop.create_future()
         if self._records:
-            waiters = self._waiters
+            self._waiters.append(future)
+            self._results.append(result)
         elif self._writing is not None:
-            waiters = self._writing.waiters
+            self._writing.waiters.append(future)
+            self._writing.results.append(result)
         else:
-            return None
-        future = self._loop.create_future()
-        waiters.append(future)
+            future.set_result(result)
         return future
-
-    async def wait(self) -> None:
-        """Returns once all that was recorded is durable. Raises Unavailable."""
-        pending = self.pending()
-        if pending is not None:
-            await pending
 
     async def make_room(self, size: int) -> None:
         """Returns once `size` bytes fit. Raises NoSpace, with nothing changed."""
@@ -135,8 +133,8 @@ class Commits:
             return
         payload, size = _gathered(self._records), self._room - self.left
         rotation = self._rotation if self._rotation is not None and not self._rotation.done() else None
-        group = _Group(size, self._mark(), self._waiters, self._wanting, rotation, self._loop.time())
-        self._records, self._waiters, self._wanting, self._rotation = [], [], {}, None
+        group = _Group(size, self._mark(), self._waiters, self._results, self._wanting, rotation, self._loop.time())
+        self._records, self._waiters, self._results, self._wanting, self._rotation = [], [], [], {}, None
         self._room = self.left
         self._writing = group
         if self._disk is None or self._worker is None:
@@ -169,9 +167,9 @@ class Commits:
         except Exception as error:
             log.exception("the store stopped")
             self._fail(error)
-        for future in group.waiters:
+        for future, result in zip(group.waiters, group.results, strict=True):
             if not future.done():
-                future.set_result(None)
+                future.set_result(result)
         for future in group.wanting:
             if not future.done():
                 if done.room is not None:
@@ -192,14 +190,15 @@ class Commits:
         """Whatever was not acknowledged never will be: what the disk holds of it shows when it is read again."""
         where = f"cannot write to {self._disk.path}" if self._disk is not None else "stopped"
         self.error = error = Unavailable(f"etcdserver: {where}: {_reason(cause)}; repair and restart")
-        gathering = _Group(0, 0, self._waiters, self._wanting, self._rotation, 0.0)
+        gathering = _Group(0, 0, self._waiters, self._results, self._wanting, self._rotation, 0.0)
         for group in (self._writing, gathering):
             if group is None:
                 continue
             for future in (*group.waiters, *group.wanting, group.rotation):
                 if future is not None and not future.done():
                     future.set_exception(error)
-        self._records, self._waiters, self._wanting, self._rotation, self._writing = [], [], {}, None, None
+        self._records, self._waiters, self._results, self._wanting, self._rotation = [], [], [], {}, None
+        self._writing = None
         self._on_failure(error)
         self._finish()
 

@@ -22,7 +22,7 @@ def judge(op: Op, state: State, max_ops: int = MAX_OPS, max_bytes: int = MAX_REQ
     size, cost, log = _judge(op, state, max_ops)
     if type(op) is Txn:
         for branch in (op.success, op.failure):
-            if len(branch) > 1 or (branch and type(branch[0]) is Txn):
+            if len(branch) != 1 or type(branch[0]) is Txn:
                 _check_intervals(branch)
     if size > max_bytes and writes(op):
         raise InvalidRequest("etcdserver: request is too large")
