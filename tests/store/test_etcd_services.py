@@ -67,6 +67,24 @@ async def served(**config: Any) -> AsyncIterator[Served]:
         await store.close()
 
 
+async def test_unix_sockets(tmp_path: Path) -> None:
+    clock, path = RealClock(), tmp_path / "a.sock"
+    path.write_text("of a server that was killed")
+    store = await open_store(None, clock)
+    urls = [f"unix://{path}", "http://127.0.0.1:0"]
+    front = Front(store, Config(listen_client_urls=urls, listen_metrics_urls=[f"unix://{path}.metrics"]), clock)
+    assert (await front.start())[0] == 0
+    async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+        put = Served(store, front, 0, channel)("KV/Put", pb.PutRequest(key=b"a", value=b"1"))
+        assert (await put).header.revision == 2
+    for suffix, where in (("", "/health"), (".metrics", "/metrics")):
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(f"{path}{suffix}")) as session:
+            assert (await session.get(f"http://localhost{where}")).status == 200
+    await front.close()
+    await store.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 async def _code(call: Any) -> tuple[str, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call

@@ -5,13 +5,14 @@ file alone, else flags before variables) and one table for all three.
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from pilothouse.store.etcd import configfile
-from pilothouse.store.etcd.values import READERS, BadConfig, BadFlag, BadValue, bindable, duration_s
+from pilothouse.store.etcd.values import READERS, BadConfig, BadFlag, BadValue, address, bindable, duration_s
 
 _GIB: Final = 1 << 30
 QUOTA_BYTES_DEFAULT: Final = 2 * _GIB
@@ -19,6 +20,7 @@ LOG_LEVELS: Final = {
     "": "INFO", "debug": "DEBUG", "info": "INFO", "warn": "WARNING", "error": "ERROR",
     "dpanic": "CRITICAL", "panic": "CRITICAL", "fatal": "CRITICAL",
 }  # fmt: skip
+TLS_VERSIONS: Final = {"TLS1.2": ssl.TLSVersion.TLSv1_2, "TLS1.3": ssl.TLSVersion.TLSv1_3}
 _BCRYPT_COST: Final = 10
 _COUNT: Final = re.compile(r"\+?[0-9]+")
 _KINDS: Final = {"str": "text", "bool": "switch", "int": "count", "list[str]": "list"}
@@ -83,6 +85,8 @@ class Config:
         for url in self.listened():
             if not bindable(url):
                 raise BadConfig(f"expected IP in URL for binding ({url})")
+        for flag in ("initial_advertise_peer_urls", "advertise_client_urls"):
+            _check_hosts("--" + flag.replace("_", "-"), getattr(self, flag))
         secure = self.secure()
         if secure and not (self.cert_file or self.key_file):
             if secure[0] in self.listen_metrics_urls:
@@ -102,7 +106,7 @@ class Config:
         if self.log_level.lower() not in LOG_LEVELS:
             raise BadConfig(f'unrecognized level: "{self.log_level}"')
         for version in (self.tls_min_version, self.tls_max_version):
-            if version not in ("", "TLS1.2", "TLS1.3"):
+            if version and version not in TLS_VERSIONS:
                 raise BadConfig(f'unexpected TLS version "{version}" (must be one of: TLS1.2, TLS1.3)')
         if (self.tls_min_version, self.tls_max_version) == ("TLS1.3", "TLS1.2"):
             raise BadConfig("min version (TLS1.3) is greater than max version (TLS1.2)")
@@ -116,7 +120,7 @@ class Config:
 
     def secure(self) -> list[str]:
         """The URLs that are served over TLS. Where there is none, certificates are not looked at."""
-        return [url for url in self.listened() if url.startswith("https:")]
+        return [url for url in self.listened() if address(url).secure]
 
     def insecure(self) -> bool:
         """Whether anything is served without TLS."""
@@ -145,6 +149,16 @@ class Config:
         if found < 0:
             raise BadConfig("--auto-compaction-retention: must not be negative")
         return found * 1e9 // 1 if by_revision else found
+
+
+def _check_hosts(flag: str, urls: list[str]) -> None:
+    """Of unix sockets, too, etcd advertises only those that look like a host and a port."""
+    for url in urls:
+        path = address(url).path
+        host = path.partition("/")[0]
+        if path and ":" not in host:
+            why = f"address {host}: missing port in address" if host else "missing port in address"
+            raise BadConfig(f'{flag} "{",".join(sorted(urls))}" must be "host:port" ({why})')
 
 
 def _flag(name: str) -> str:

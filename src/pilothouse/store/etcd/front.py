@@ -11,6 +11,7 @@ import asyncio
 import os
 import re
 from hashlib import sha1
+from pathlib import Path
 from typing import Any, Final
 
 from pilothouse.clock import Clock
@@ -102,7 +103,7 @@ class Front:
                 )
 
     async def start(self) -> list[int]:
-        """Serves on all addresses. Returns the clients' ports. Raises BadConfig."""
+        """Serves on all addresses. Returns the clients' ports, 0 for a unix socket. Raises BadConfig."""
         config = self._config
         tls_context(config)  # what is wrong with it is told even where nothing needs it
         ports = [await self._listen(self.server, url, "listen-client-urls") for url in config.listen_client_urls]
@@ -124,6 +125,9 @@ class Front:
         where, grpc = address(url), server is self.server
         tls = tls_context(self._config) if where.secure else None  # one each: protocols are agreed on by it, too
         try:
+            if where.path:
+                await server.listen_unix(Path(where.path), tls, grpc=grpc)
+                return 0
             return await server.listen(where.host, where.port, tls, grpc=grpc)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)

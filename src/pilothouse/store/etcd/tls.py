@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from pilothouse.store.etcd.config import Config
+from pilothouse.store.etcd.config import TLS_VERSIONS, Config
 from pilothouse.store.etcd.values import BadConfig
 
 _CIPHERS: Final = {  # Go's names: OpenSSL's
@@ -21,7 +21,6 @@ _SUITES: Final = {
     **{f"TLS_RSA_WITH_{go}": name for go, name in _CIPHERS.items() if go.startswith("AES")},
     **dict.fromkeys(("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"), ""),
 }
-_VERSIONS: Final = {"TLS1.2": ssl.TLSVersion.TLSv1_2, "TLS1.3": ssl.TLSVersion.TLSv1_3}
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:
@@ -30,8 +29,8 @@ def tls_context(config: Config) -> ssl.SSLContext | None:
     _set_ciphers(context, config.cipher_suites)
     if not config.secure():
         return None
-    context.minimum_version = _VERSIONS.get(config.tls_min_version, ssl.TLSVersion.TLSv1_2)
-    context.maximum_version = _VERSIONS.get(config.tls_max_version, ssl.TLSVersion.MAXIMUM_SUPPORTED)
+    context.minimum_version = TLS_VERSIONS.get(config.tls_min_version, ssl.TLSVersion.TLSv1_2)
+    context.maximum_version = TLS_VERSIONS.get(config.tls_max_version, ssl.TLSVersion.MAXIMUM_SUPPORTED)
     try:
         context.load_cert_chain(config.cert_file, config.key_file)
     except (OSError, ssl.SSLError) as error:

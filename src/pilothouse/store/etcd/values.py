@@ -52,9 +52,12 @@ def duration_s(text: str) -> float:
 
 
 class Address(NamedTuple):
+    """A host and a port, or the path of a unix socket."""
+
     secure: bool
     host: str
     port: int
+    path: str = ""
 
 
 def address(url: str) -> Address:
@@ -63,7 +66,7 @@ def address(url: str) -> Address:
     if scheme not in _SCHEMES:
         raise BadValue(f"URL scheme must be http, https, unix, or unixs: {url}")
     if scheme.startswith("unix"):
-        raise BadValue(f"unix sockets are not served here: {url}")
+        return Address(scheme == "unixs", "", 0, rest)
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -118,7 +121,10 @@ def _urls(value: Any) -> list[str]:
 
 def bindable(url: str) -> bool:
     """A name may lead anywhere, so that etcd listens at addresses only."""
-    host = address(url).host
+    where = address(url)
+    if where.path:
+        return True
+    host = where.host
     try:
         return host == "localhost" or bool(ip_address(host.partition("%")[0]))
     except ValueError:

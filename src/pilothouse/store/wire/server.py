@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from pilothouse.clock import Clock
@@ -73,23 +74,34 @@ class Server:
         self._services = {path.split("/")[1] for path in self.methods}
         self._http, self._clock, self._limits = http, clock, limits or Limits()
         self._servers: list[asyncio.Server] = []
+        self._sockets: list[Path] = []
         self._http1: web.Server | None = None
         self._sniffing: set[_Sniffer] = set()
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None = None, *, grpc: bool = True) -> int:
         """Returns the port, a free one where 0 was asked for. `grpc`: whether it serves HTTP/2. Raises OSError."""
-        if tls is not None:
-            tls.set_alpn_protocols(["h2", "http/1.1"] if grpc else ["http/1.1"])
+        _negotiate(tls, grpc)
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Sniffer(self, grpc), host, port, ssl=tls, backlog=_BACKLOG)
         self._servers.append(server)
         found: int = server.sockets[0].getsockname()[1]
         return found
 
+    async def listen_unix(self, path: Path, tls: ssl.SSLContext | None = None, *, grpc: bool = True) -> None:
+        """On a socket in place of what is at `path`, until `close`. Raises OSError."""
+        _negotiate(tls, grpc)
+        _remove(path)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(lambda: _Sniffer(self, grpc), path, ssl=tls, backlog=_BACKLOG)
+        self._servers.append(server)
+        self._sockets.append(path)
+
     async def close(self, grace_s: float = 2.0) -> None:
         """Takes no more; calls that are running have `grace_s` to end."""
         for server in self._servers:
             server.close()
+        for path in self._sockets:
+            _remove(path)
         for sniffer in list(self._sniffing):
             sniffer.drop()
         for connection in list(self.connections):
@@ -181,6 +193,15 @@ class Server:
         async for part in answer.body:
             await response.write(part)
         return response
+
+
+def _negotiate(tls: ssl.SSLContext | None, grpc: bool) -> None:
+    if tls is not None:
+        tls.set_alpn_protocols(["h2", "http/1.1"] if grpc else ["http/1.1"])
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
 
 
 class _Sniffer(asyncio.Protocol):
