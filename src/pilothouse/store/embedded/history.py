@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
+from pilothouse.store.embedded.records import new
 from pilothouse.store.interface import Event, KeyValue
 from pilothouse.store.packing import LEAST_BYTES, Packed, Packer
 
@@ -15,14 +16,23 @@ _MOST: Final = 250  # some milliseconds' worth
 _BITS: Final = 10
 _MASK: Final = (1 << _BITS) - 1
 
-_Held = Event | list[Event] | None  # one that is alone stands for itself
+
+class _Chunk:
+    """What 1,024 revisions did. Of one that changed one key, what the key became and what it was before: an Event for each would
+    be as many objects again for the garbage collector to look at. Of another, its events."""
+
+    __slots__ = ("made", "replaced")
+
+    def __init__(self) -> None:
+        self.made: list[KeyValue | list[Event] | None] = []
+        self.replaced: list[KeyValue | None] = []
 
 
 class History:
     """A packed value stands in `KeyValue.value` here, and nowhere outside."""
 
     def __init__(self) -> None:
-        self._chunks: dict[int, list[_Held]] = {}  # of 1,024 revisions: a table of all would hold the loop as it grows
+        self._chunks: dict[int, _Chunk] = {}  # one table of all would hold the loop as it grows
         self._first, self._last = 1, 0
         self._packed = 0  # what revisions up to this one replaced is packed
         self._packer = Packer()
@@ -37,11 +47,18 @@ class History:
             self._first, self._packed = revision, revision - 1
         chunk = self._chunks.get(revision >> _BITS)
         if chunk is None:
-            chunk = self._chunks[revision >> _BITS] = []
-        place = revision & _MASK
-        if len(chunk) < place:  # nothing was put before, or not for long
-            chunk += [None] * (place - len(chunk))
-        chunk.append(events if len(events) > 1 else events[0])
+            chunk = self._chunks[revision >> _BITS] = _Chunk()
+        missing = (revision & _MASK) - len(chunk.made)
+        if missing:  # nothing was put before, or not for long
+            chunk.made += [None] * missing
+            chunk.replaced += [None] * missing
+        if len(events) == 1:
+            _, made, replaced = events[0]
+            chunk.made.append(made)
+            chunk.replaced.append(replaced)
+        else:
+            chunk.made.append(events)
+            chunk.replaced.append(None)
         self._last = revision
 
     def pack(self, written: int) -> None:
@@ -50,16 +67,17 @@ class History:
         last = min(self._packed + min(_AT_ONCE * written, _MOST), self._last - _FRESH)
         while first <= last:
             place = first & _MASK
-            count = min(last - first, _MASK - place) + 1
-            held = self._chunks.get(first >> _BITS, ())[place : place + count]
-            large = [  # of one event each, mostly, and mostly not
-                at
-                for at, one in enumerate(held, first)
-                if type(one) is not Event or ((prev := one[2]) is not None and len(prev[1]) >= LEAST_BYTES)
-            ]
-            for revision in large:
-                self._pack(revision)
-            first += count
+            end = min(place + last - first, _MASK) + 1
+            chunk = self._chunks.get(first >> _BITS)
+            if chunk is not None:
+                found = zip(chunk.made[place:end], chunk.replaced[place:end], strict=True)
+                for at in [
+                    at
+                    for at, (made, replaced) in enumerate(found, place)
+                    if (replaced is not None and len(replaced[1]) >= LEAST_BYTES) or type(made) is list
+                ]:
+                    self._pack(chunk, at)
+            first += end - place
             self._packed = first - 1
 
     def get(self, revision: int) -> Sequence[Event]:
@@ -77,33 +95,48 @@ class History:
         if place == _MASK:
             self._chunks.pop(revision >> _BITS, None)
         elif events:
-            self._chunks[revision >> _BITS][place] = None
+            chunk = self._chunks[revision >> _BITS]
+            chunk.made[place] = chunk.replaced[place] = None
         return events
 
     def _held(self, revision: int) -> Sequence[Event]:
         chunk, place = self._chunks.get(revision >> _BITS), revision & _MASK
-        events = chunk[place] if chunk is not None and place < len(chunk) else None
-        return (events,) if isinstance(events, Event) else events or ()
+        if chunk is None or place >= len(chunk.made):
+            return ()
+        made = chunk.made[place]
+        if type(made) is KeyValue:
+            return (_event(made, chunk.replaced[place]),)
+        return made or ()  # type: ignore[return-value]
 
-    def _pack(self, revision: int) -> None:
-        for event in self._held(revision):
-            prev = event.prev_kv
-            packed = None if prev is None else self._packer.pack(prev.key[: prev.key.rfind(b"/") + 1], prev.value)
-            if prev is None or packed is None:
-                continue
-            past = prev._replace(value=cast(Any, packed))
-            self._exchange(revision, event, event._replace(prev_kv=past))
-            for made in self._held(prev.mod_revision):
-                if made.kv is prev:
-                    self._exchange(prev.mod_revision, made, made._replace(kv=past))
-
-    def _exchange(self, revision: int, old: Event, new: Event) -> None:
-        chunk, place = self._chunks[revision >> _BITS], revision & _MASK
-        events = chunk[place]
-        if isinstance(events, list):
-            events[next(at for at, event in enumerate(events) if event is old)] = new
+    def _pack(self, chunk: _Chunk, place: int) -> None:
+        """What the revision there replaced."""
+        made = chunk.made[place]
+        if isinstance(made, list):
+            for at, event in enumerate(made):
+                past = self._past(event.prev_kv)
+                if past is not None:
+                    made[at] = event._replace(prev_kv=past)
         else:
-            chunk[place] = new
+            chunk.replaced[place] = self._past(chunk.replaced[place]) or chunk.replaced[place]
+
+    def _past(self, kv: KeyValue | None) -> KeyValue | None:
+        """With its value packed, also where the revision that made it holds it; None where it is to stay as it is."""
+        packed = self._packer.pack(kv.key[: kv.key.rfind(b"/") + 1], kv.value) if kv is not None else None
+        if kv is None or packed is None:
+            return None
+        past = kv._replace(value=cast(Any, packed))
+        chunk, place = self._chunks.get(kv.mod_revision >> _BITS), kv.mod_revision & _MASK
+        if chunk is not None and place < len(chunk.made):
+            made = chunk.made[place]
+            if made is kv:
+                chunk.made[place] = past
+            elif isinstance(made, list):
+                made[:] = [event._replace(kv=past) if event.kv is kv else event for event in made]
+        return past
+
+
+def _event(kv: KeyValue, replaced: KeyValue | None) -> Event:
+    return new(Event, ("PUT" if kv.version else "DELETE", kv, replaced))
 
 
 def _whole(kv: KeyValue) -> KeyValue:
