@@ -75,6 +75,15 @@ async def test_small_writes_touch_new_room_seldom(tmp_path: Path) -> None:
     await store.close()
 
 
+def test_more_parts_than_one_call_writes(tmp_path: Path) -> None:
+    """As the deletion of very many keys has."""
+    files, path, parts = Files(), tmp_path / "a", [b"%d," % number for number in range(5_000)]
+    file = files.create(path)
+    files.append(file, parts, 3)
+    files.close(file)
+    assert path.read_bytes() == b"\0\0\0" + b"".join(parts)
+
+
 def test_time_stands_still_while_the_disk_works() -> None:
     clock = VirtualClock()
 

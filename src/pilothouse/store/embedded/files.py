@@ -6,6 +6,9 @@ import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
+
+_PARTS_MOST: Final = os.sysconf("SC_IOV_MAX")  # that one call writes
 
 
 class Files:
@@ -63,6 +66,8 @@ class Files:
     def append(self, file: int, parts: Sequence[bytes], at: int) -> None:
         """Writes `parts` one behind the other. Returns once they, and what is needed to find them, are on the disk."""
         size = sum(map(len, parts))
+        if len(parts) > _PARTS_MOST:
+            parts = [b"".join(parts)]
         written = os.pwritev(file, parts, at, os.RWF_DSYNC)  # one call: each must wait for the interpreter again
         if written < size:
             self.write(file, b"".join(parts)[written:], at + written)
