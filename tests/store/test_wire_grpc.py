@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 from wire_tools import serving
 
+from pilothouse.store.wire import call as wire_call
 from pilothouse.store.wire.rpc import Status
 
 
@@ -98,6 +99,16 @@ async def test_failures(method: str, body: bytes, code: grpc.StatusCode, message
             await _unary(channel, method)(body)
         assert (caught.value.code(), caught.value.details()) == (code, message)
         assert await _unary(channel, "Echo")(b"still there") == b"still there"
+
+
+async def test_an_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire_call, "_SENT_BYTES_MOST", 1_000)
+    async with serving() as (_, port, _s), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        assert len(await _unary(channel, "Pieces")(b"26")) == 930
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await _unary(channel, "Pieces")(b"30")
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert caught.value.details() == "grpc: trying to send message larger than max (1260 vs. 1000)"
 
 
 async def test_an_unknown_service() -> None:

@@ -18,7 +18,8 @@ from pilothouse.store.interface import NoSpace, StoreError, Unavailable
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_PARTS = 200
+_PARTS, _PIECE_BYTES = 200, 64 << 10  # that are joined
+_WORTH_IT = 12
 _RETURN_S = 10e-6  # what a writer takes from hearing that its write is durable to its next one
 
 _Rotation = asyncio.Future[tuple[SnapshotFile, int]]
@@ -216,8 +217,12 @@ class Commits:
 
 
 def _gathered(records: list[bytes]) -> list[bytes]:
-    """Few parts of many: none so large that its memory comes from the system, page by page, and goes back to it."""
-    return [b"".join(records[at : at + _PARTS]) for at in range(0, len(records), _PARTS)]
+    """Few parts of many small ones: none so large that its memory comes from the system, page by page, and goes back to it.
+    Large ones are not copied."""
+    step = min(_PARTS, _PIECE_BYTES * len(records) // (1 + sum(map(len, records))))
+    if step < _WORTH_IT:
+        return records
+    return [b"".join(records[at : at + step]) for at in range(0, len(records), step)]
 
 
 def _work(disk: Disk, payload: list[bytes], room: int, rotate: bool) -> _Done:

@@ -41,6 +41,7 @@ _PREFIX: Final = Struct(">BI")
 _COMPRESS_FROM_BYTES: Final = 1024
 _UNCOPIED_BYTES: Final = 256
 _ALIKE_BYTES: Final = 128 << 10  # that are sent together before it is asked how much of them waits
+_SENT_BYTES_MOST: Final = (1 << 31) - 1  # in a message, as etcd has it
 _AT_ONCE: Final = 64  # pieces of a response that are joined; of more, each time the connection takes some
 
 
@@ -56,15 +57,16 @@ class Services(Protocol):
 
 class Call(Stream):
     __slots__ = (
-        "_awaited", "_buffer", "_coroutine", "_deadline", "_ended", "_headers_sent", "_messages", "_queued", "_reader",
-        "_services", "_started", "_task", "head", "method",
+        "_awaited", "_coroutine", "_deadline", "_ended", "_headers_sent", "_held", "_messages", "_needed", "_pieces",
+        "_queued", "_reader", "_services", "_started", "_task", "head", "method",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, stream_id: int, head: Head, method: Method, services: Services) -> None:
         super().__init__(connection, stream_id)
         self.head, self.method = head, method
         self._services = services
-        self._buffer = b""
+        self._pieces: list[bytes] = []  # of a message that is not whole
+        self._held, self._needed = 0, 5  # their bytes; how many there must be for the next look
         self._messages: deque[tuple[bytes, int]] = deque()
         self._queued = 0
         self._reader: asyncio.Future[None] | None = None
@@ -94,43 +96,54 @@ class Call(Stream):
             self._fail(error)
 
     def _receive_one(self, data: bytes, end: bool) -> None:
-        if self._buffer:
-            self._buffer += data
-        else:
-            self._buffer = data
         self.consumed(len(data))
-        if len(self._buffer) >= 5:
-            size = self._message_size(self._buffer, 0)
-            if end and len(self._buffer) == 5 + size:
-                message = self._decode(self._buffer[0], self._buffer[5:])
-                self._buffer = b""
-                self._start(self.method.handler(message, self))
-                return
-            if len(self._buffer) > 5 + size:
+        whole = data if end and not self._pieces else self._gathered(data)
+        if len(whole) >= 5:
+            stop = 5 + self._message_size(whole, 0)
+            if len(whole) > stop:
                 raise RpcError(Status.INTERNAL, "grpc: more than one message in a request of one")
+            if end and len(whole) == stop:
+                self._pieces.clear()
+                self._start(self.method.handler(self._decode(whole[0], whole[5:]), self))
+                return
         if end:
             raise RpcError(Status.INTERNAL, "grpc: the request ends before its message does")
 
     def _receive_many(self, data: bytes, end: bool) -> None:
-        buffer = self._buffer + data if self._buffer else data
-        pos = 0
-        while len(buffer) - pos >= 5:
-            size = self._message_size(buffer, pos)
-            stop = pos + 5 + size
-            if stop > len(buffer):
-                break
-            self._messages.append((buffer[pos:stop], stop - pos))
-            self._queued += stop - pos
-            pos = stop
-        self._buffer = buffer[pos:]
+        whole = self._gathered(data)
+        if whole:
+            pos = 0
+            while len(whole) - pos >= 5:
+                stop = pos + 5 + self._message_size(whole, pos)
+                if stop > len(whole):
+                    break
+                self._messages.append((whole[pos:stop], stop - pos))
+                self._queued += stop - pos
+                pos = stop
+            self._pieces.clear()
+            self._held, self._needed = 0, 5
+            self._gathered(whole[pos:])
         if self._queued > 2 * self.connection.limits.stream_window + self._services.message_bytes_max:
             raise StreamFailure(self.id, Code.FLOW_CONTROL_ERROR, "more than the window allows")
-        if len(self._buffer) > self.connection.limits.stream_window >> 1:
+        if self._held > self.connection.limits.stream_window >> 1:
             self.consumed(len(data))  # a message larger than the window
-        if end and self._buffer:
+        if end and self._held:
             raise RpcError(Status.INTERNAL, "grpc: the request ends before its message does")
         if self._reader is not None and not self._reader.done() and (self._messages or end):
             self._reader.set_result(None)
+
+    def _gathered(self, data: bytes) -> bytes:
+        """All that came, once there is a whole message in it; else nothing. Joined once and not with each frame, which would
+        copy a large message a hundred times."""
+        pieces = self._pieces
+        pieces.append(data)
+        self._held += len(data)
+        if self._held < self._needed:
+            return b""
+        if len(pieces) > 1:
+            pieces[:] = [b"".join(pieces)]
+        self._needed = 5 + self._message_size(pieces[0], 0)
+        return pieces[0] if self._held >= self._needed else b""
 
     def _message_size(self, buffer: bytes, pos: int) -> int:
         flag, size = _PREFIX.unpack_from(buffer, pos)
@@ -238,6 +251,10 @@ class Call(Stream):
         return [part for beginning in beginnings for part in (pack(0, len(beginning) + size) + beginning, rest)]
 
     def _succeed(self, response: Any) -> None:
+        if isinstance(response, list) and (size := sum(map(len, response))) > _SENT_BYTES_MOST:
+            why = f"grpc: trying to send message larger than max ({size} vs. {_SENT_BYTES_MOST})"
+            self._fail(RpcError(Status.RESOURCE_EXHAUSTED, why))
+            return
         self._end(Status.OK)
         if self.method.server_streams:
             if not self._headers_sent:
