@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 from wire_tools import serving
 
-from pilothouse.store.wire import call as wire_call
+from pilothouse.store.wire import rpc
 from pilothouse.store.wire.rpc import Status
 
 
@@ -102,7 +102,7 @@ async def test_failures(method: str, body: bytes, code: grpc.StatusCode, message
 
 
 async def test_an_answer_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire_call, "_SENT_BYTES_MOST", 1_000)
+    monkeypatch.setattr(rpc, "_SENT_BYTES_MOST", 1_000)
     async with serving() as (_, port, _s), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         assert len(await _unary(channel, "Pieces")(b"26")) == 930
         with pytest.raises(grpc.aio.AioRpcError) as caught:

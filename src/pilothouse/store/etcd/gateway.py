@@ -15,7 +15,7 @@ import orjson
 from pilothouse.clock import Clock
 from pilothouse.store.etcd.gatewayjson import messages
 from pilothouse.store.wire.hpack import Fields
-from pilothouse.store.wire.rpc import BadHead, Method, RpcError, Status, head_of, pieces
+from pilothouse.store.wire.rpc import BadHead, Method, RpcError, Status, check_size, head_of, pieces
 from pilothouse.store.wire.server import HttpAnswer, HttpRequest
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ _PASSED_ON: Final = {
     "authorization": b"authorization", "grpc-metadata-token": b"token", "grpc-timeout": b"grpc-timeout",
 }  # fmt: skip
 _GRPC_HEADERS: Final = {"Grpc-Metadata-Content-Type": "application/grpc"}  # of an answer by a method
+_MADE_ASIDE_BYTES: Final = 32 << 10  # whose JSON takes long enough to be made on a thread
 _ANSWERS_MAX: Final = 256  # that wait for a client which does not read
 
 
@@ -120,6 +121,7 @@ class Gateway:
             if method.server_streams:
                 return await self._stream(method, method.handler(message, call), call)
             response = await self._in_time(method.handler(message, call), call)
+            check_size(response)
         except BadHead:
             said = request.headers["grpc-timeout"]
             return _refusal(Status.INVALID_ARGUMENT, f"invalid grpc-timeout: {said}")
@@ -127,7 +129,7 @@ class Gateway:
             return _refusal(Status.INVALID_ARGUMENT, str(error))
         except RpcError as refused:
             return _refusal(refused.status, str(refused))
-        return HttpAnswer(200, _json(method, _bytes(response)), headers=dict(_GRPC_HEADERS))
+        return HttpAnswer(200, await _json(method, _bytes(response)), headers=dict(_GRPC_HEADERS))
 
     def _judged(self, requests: Iterator[Any]) -> Iterator[Any]:
         for message in requests:
@@ -170,7 +172,7 @@ class Gateway:
         try:
             while (data := await call.answers.get()) is not None:
                 call.answers.task_done()
-                yield b'{"result":' + _json(method, data) + b"}\n"
+                yield b'{"result":' + await _json(method, data) + b"}\n"
             await task
         finally:
             task.cancel()
@@ -192,11 +194,16 @@ def _error_line(refused: RpcError) -> bytes:
     return orjson.dumps({"error": _status(refused.status, str(refused))}) + b"\n"
 
 
-def _json(method: Method, data: bytes) -> bytes:
+async def _json(method: Method, data: bytes) -> bytes:
     from google.protobuf import json_format
 
-    message = method.response.FromString(data)
-    return orjson.dumps(json_format.MessageToDict(message, preserving_proto_field_name=True))
+    def made() -> bytes:
+        message = method.response.FromString(data)
+        return orjson.dumps(json_format.MessageToDict(message, preserving_proto_field_name=True))
+
+    if len(data) < _MADE_ASIDE_BYTES:
+        return made()
+    return await asyncio.get_running_loop().run_in_executor(None, made)
 
 
 def _status(status: Status, message: str) -> dict[str, Any]:

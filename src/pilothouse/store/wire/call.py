@@ -27,6 +27,7 @@ from pilothouse.store.wire.rpc import (
     Method,
     RpcError,
     Status,
+    check_size,
     pieces,
     trailers,
 )
@@ -41,7 +42,6 @@ _PREFIX: Final = Struct(">BI")
 _COMPRESS_FROM_BYTES: Final = 1024
 _UNCOPIED_BYTES: Final = 256
 _ALIKE_BYTES: Final = 128 << 10  # that are sent together before it is asked how much of them waits
-_SENT_BYTES_MOST: Final = (1 << 31) - 1  # in a message, as etcd has it
 _AT_ONCE: Final = 64  # pieces of a response that are joined; of more, each time the connection takes some
 
 
@@ -251,9 +251,10 @@ class Call(Stream):
         return [part for beginning in beginnings for part in (pack(0, len(beginning) + size) + beginning, rest)]
 
     def _succeed(self, response: Any) -> None:
-        if isinstance(response, list) and (size := sum(map(len, response))) > _SENT_BYTES_MOST:
-            why = f"grpc: trying to send message larger than max ({size} vs. {_SENT_BYTES_MOST})"
-            self._fail(RpcError(Status.RESOURCE_EXHAUSTED, why))
+        try:
+            check_size(response)
+        except RpcError as error:
+            self._fail(error)
             return
         self._end(Status.OK)
         if self.method.server_streams:

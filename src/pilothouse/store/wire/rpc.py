@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from pilothouse.store.wire.hpack import Fields, encode
 
+_SENT_BYTES_MOST: Final = (1 << 31) - 1  # as etcd has it
+
 
 class Status(IntEnum):
     OK = 0
@@ -46,6 +48,13 @@ def pieces(message: Any) -> Sequence[bytes]:
     if isinstance(message, (list, tuple)):
         return message
     return (message if isinstance(message, bytes) else message.SerializeToString(),)
+
+
+def check_size(response: Any) -> None:
+    """Raises RpcError for a response in pieces that is larger than gRPC sends."""
+    if isinstance(response, list) and (size := sum(map(len, response))) > _SENT_BYTES_MOST:
+        why = f"grpc: trying to send message larger than max ({size} vs. {_SENT_BYTES_MOST})"
+        raise RpcError(Status.RESOURCE_EXHAUSTED, why)
 
 
 @dataclass(slots=True)
