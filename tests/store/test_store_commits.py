@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,6 +84,24 @@ def test_more_parts_than_one_call_writes(tmp_path: Path) -> None:
     files.append(file, parts, 3)
     files.close(file)
     assert path.read_bytes() == b"\0\0\0" + b"".join(parts)
+
+
+async def test_a_file_system_that_lacks_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: object) -> int:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    synced: list[int] = []
+    monkeypatch.setattr(os, "pwritev", lacking)
+    monkeypatch.setattr(os, "posix_fallocate", lacking)
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    store = await open_store(tmp_path, RealClock())
+    before = len(synced)
+    await store.put(Put(b"a", b"1"))
+    assert len(synced) == before + 1
+    await store.close()
+    store = await open_store(tmp_path, RealClock())
+    assert [kv.value for kv in (await store.range(Range(b"a"))).kvs] == [b"1"]
+    await store.close()
 
 
 def test_time_stands_still_while_the_disk_works() -> None:

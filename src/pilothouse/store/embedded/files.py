@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 _PARTS_MOST: Final = os.sysconf("SC_IOV_MAX")  # that one call writes
+_UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # what some file systems say
 
 
 class Files:
@@ -65,17 +67,26 @@ class Files:
 
     def append(self, file: int, parts: Sequence[bytes], at: int) -> None:
         """Writes `parts` one behind the other. Returns once they, and what is needed to find them, are on the disk."""
-        size = sum(map(len, parts))
+        size, written = sum(map(len, parts)), 0
         if len(parts) > _PARTS_MOST:
             parts = [b"".join(parts)]
-        written = os.pwritev(file, parts, at, os.RWF_DSYNC)  # one call: each must wait for the interpreter again
+        try:
+            written = os.pwritev(file, parts, at, os.RWF_DSYNC)  # one call: each must wait for the interpreter again
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
         if written < size:
             self.write(file, b"".join(parts)[written:], at + written)
             self.sync(file)
 
     def reserve(self, file: int, at: int, size: int) -> None:
         """Makes sure of the space; it reads as zeros."""
-        os.posix_fallocate(file, at, size)
+        try:
+            os.posix_fallocate(file, at, size)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            self.write(file, bytes(size), at)
 
     def truncate(self, file: int, size: int) -> None:
         os.ftruncate(file, size)
