@@ -70,10 +70,26 @@ class State:
         if old is None:
             return None
         self.keys.remove(key)
-        if old.lease:
-            self._attach(key, old.lease, 0)
+        return self._removed(old)
+
+    def remove_range(self, start: bytes, end: bytes) -> list[Event]:
+        """In order of key."""
+        if not end:
+            event = self.remove(start)
+            return [event] if event is not None else []
+        low, high = self.bounds(start, end)
+        gone = self.slice(low, high)
+        del self.keys[low:high]  # at once: one by one takes as long as all the rest
+        for kv in gone:
+            del self.live[kv[0]]
+        return [self._removed(kv) for kv in gone]
+
+    def _removed(self, old: KeyValue) -> Event:
+        key, lease = old[0], old[5]
+        if lease:
+            self._attach(key, lease, 0)
         self.size += len(key) + KEY_OVERHEAD
-        return Event("DELETE", KeyValue(key, b"", 0, self.applied + 1, 0), old)
+        return new(Event, ("DELETE", new(KeyValue, (key, b"", 0, self.applied + 1, 0, 0)), old))
 
     def _attach(self, key: bytes, before: int, after: int) -> None:
         if before == after:

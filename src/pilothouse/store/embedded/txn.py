@@ -51,15 +51,9 @@ def carry_out(op: Op, state: State, leases: Container[int], events: list[Event])
     return _carry_out(op, state, events, iter(paths))
 
 
-def remove(keys: Iterable[bytes], state: State, events: list[Event]) -> list[KeyValue]:
-    """What they were, of those there are."""
-    gone: list[KeyValue] = []
-    for key in keys:
-        event = state.remove(key)
-        if event is not None:
-            events.append(event)
-            gone.append(event.prev_kv)  # type: ignore[arg-type]
-    return gone
+def remove(keys: Iterable[bytes], state: State, events: list[Event]) -> None:
+    """Those there are of them."""
+    events += [event for key in keys if (event := state.remove(key)) is not None]
 
 
 def _check(op: Op, state: State, leases: Container[int], paths: list[bool]) -> None:
@@ -122,8 +116,10 @@ def _carry_out(op: Op, state: State, events: list[Event], paths: Iterator[bool])
     if type(op) is Range:
         return _range(op, state, events)
     if type(op) is Delete:
-        gone = remove(list(state.names(op.key, op.range_end)), state, events)
-        return DeleteResult(_revision(state, events), len(gone), gone if op.prev_kv else [])
+        gone = state.remove_range(op.key, op.range_end)
+        events += gone
+        before = [kv for _, _, kv in gone if kv is not None] if op.prev_kv else []
+        return DeleteResult(_revision(state, events), len(gone), before)
     assert type(op) is Txn
     holds = next(paths)
     responses = [_carry_out(inner, state, events, paths) for inner in (op.success if holds else op.failure)]
