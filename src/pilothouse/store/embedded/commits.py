@@ -132,7 +132,8 @@ class Commits:
         if self.error is not None:
             self._finish()
             return
-        payload, size = _gathered(self._records), self._room - self.left
+        size = self._room - self.left
+        payload = _gathered(self._records, size)
         rotation = self._rotation if self._rotation is not None and not self._rotation.done() else None
         group = _Group(size, self._mark(), self._waiters, self._results, self._wanting, rotation, self._loop.time())
         self._records, self._waiters, self._results, self._wanting, self._rotation = [], [], [], {}, None
@@ -216,10 +217,10 @@ class Commits:
             self._worker.close()
 
 
-def _gathered(records: list[bytes]) -> list[bytes]:
+def _gathered(records: list[bytes], size: int) -> list[bytes]:
     """Few parts of many small ones: none so large that its memory comes from the system, page by page, and goes back to it.
     Large ones are not copied."""
-    step = min(_PARTS, _PIECE_BYTES * len(records) // (1 + sum(map(len, records))))
+    step = min(_PARTS, _PIECE_BYTES * len(records) // (1 + size))
     if step < _WORTH_IT:
         return records
     return [b"".join(records[at : at + step]) for at in range(0, len(records), step)]
