@@ -188,26 +188,27 @@ class RemoteStore:
     async def _fenced(self, request: Txn) -> TxnResult:
         """A guarded transaction of which no attempt may be carried out after another was answered."""
         sent = -1
+        lost: set[int] = set()  # the fences of attempts that were not answered
 
-        def current() -> Any:
+        async def current() -> Any:
             nonlocal sent
+            if self._fence in lost:
+                async with self._moving_fence:
+                    if self._fence in lost:
+                        put = pb.PutRequest(key=self._converter.out(FENCE))
+                        self._fence = self._heard((await self._calls.unary(_PUT, put, repeat=True)).response)
             sent = self._fence
             return self._converter.txn(fenced(request, sent))
 
         async def renew() -> Any:
-            async with self._moving_fence:
-                if self._fence == sent:
-                    put = pb.PutRequest(key=self._converter.out(FENCE))
-                    self._fence = self._heard((await self._calls.unary(_PUT, put, repeat=True)).response)
-            return current()
+            lost.add(sent)
+            return await current()
 
-        repeated = False
         while True:
-            response, again = await self._unary_write(_TXN, current(), True, renew)
-            repeated = repeated or again
+            response, _ = await self._unary_write(_TXN, await current(), True, renew)
             result, fence = fence_of(self._converter.txn_result(response, self._heard(response)))
             if fence is None or fence == sent:
-                return settle(request, result) if repeated else result
+                return settle(request, result) if lost else result
             self._fence = fence  # another moved it: this attempt was not carried out
 
     async def _write(self, of: Any, request: Any) -> Any:
